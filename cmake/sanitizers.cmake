@@ -1,0 +1,8 @@
+if(WOOLLY_SANITIZE)
+  target_compile_options(woolly_flags INTERFACE -fsanitize=${WOOLLY_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(woolly_flags INTERFACE -fsanitize=${WOOLLY_SANITIZE})
+  target_compile_definitions(woolly_flags INTERFACE WOOLLY_SANITIZED=1)
+endif()
+if(WOOLLY_FUZZ)
+  target_compile_options(woolly_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()

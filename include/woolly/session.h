@@ -1,0 +1,55 @@
+// One sequence of tokens going through a model.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "woolly/error.h"
+#include "woolly/model.h"
+#include "woolly/options.h"
+
+namespace woolly {
+
+/// Holds the sequence's keys and values. Used from one thread at a time; keeps its model alive.
+class Session {
+ public:
+  static Result<std::unique_ptr<Session>> create(std::shared_ptr<const Model> model, const SessionOptions& options = {});
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  /// Appends `tokens` (at least one) and gives the logits `[vocab]` after the last one; they live until the next call.
+  /// kLimitExceeded where the sequence would pass `n_ctx()`, kInvalidArgument for an id outside the vocabulary; the
+  /// session is then unchanged. The result does not depend on how a text is cut into calls, on `chunk` or on threads.
+  Result<std::span<const float>> append(std::span<const TokenId> tokens);
+
+  /// As `append`, but calls `visit(i, logits)` for every token in order. Needs no `max_logit_rows` beyond 1, but is
+  /// quicker with more.
+  Status append_each(std::span<const TokenId> tokens,
+                     const std::function<void(std::size_t index, std::span<const float> logits)>& visit);
+
+  /// Positions taken so far, and the most there may be.
+  [[nodiscard]] std::size_t n_tokens() const noexcept;
+  [[nodiscard]] std::size_t n_ctx() const noexcept;
+
+  /// Forgets everything from position `n_tokens` on; it must not be more than n_tokens().
+  void truncate(std::size_t n_tokens);
+
+  /// A second sequence with the same past; what both have is shared until one of them writes.
+  [[nodiscard]] Result<std::unique_ptr<Session>> fork() const;
+
+  /// The state as bytes, with a fingerprint of the model; `restore` refuses what is damaged or another model's.
+  [[nodiscard]] std::vector<std::byte> save() const;
+  Status restore(std::span<const std::byte> state);
+
+  struct Parts;
+
+ private:
+  explicit Session(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace woolly

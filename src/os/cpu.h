@@ -1,0 +1,28 @@
+// What the processor and the machine offer; found once at start.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+
+namespace woolly::os {
+
+/// Features that the processor has and the operating system saves (CPUID and XGETBV).
+struct CpuFeatures {
+  bool avx2 = false;  ///< With FMA, F16C and BMI2, as every processor with AVX2 that matters has.
+  bool avx_vnni = false;
+  bool avx512 = false;  ///< F, BW, DQ, VL and CD: x86-64-v4.
+  bool avx512_vnni = false;
+  bool avx512_vbmi = false;
+  bool avx512_bf16 = false;
+  std::string model_name;  ///< As the processor calls itself; may be empty.
+};
+
+/// Detected on the first call; any thread.
+const CpuFeatures& cpu();
+
+/// How many threads inference should use: the cores in the affinity mask, SMT siblings counted once, no more than the
+/// cgroup's CPU quota rounded up (v1 and v2), at least 1. `root` stands for "/" so that tests can show other machines.
+std::size_t default_thread_count(const std::filesystem::path& root = "/");
+
+}  // namespace woolly::os

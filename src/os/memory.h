@@ -1,0 +1,35 @@
+// Large anonymous memory for weights, caches and workspaces.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "woolly/error.h"
+
+namespace woolly::os {
+
+/// Owns one anonymous mapping, aligned to 2 MiB and advised to use huge pages, zero until written. Pages are taken
+/// when they are first touched, so a large reservation costs nothing until used.
+class Memory {
+ public:
+  /// `bytes` > 0; kLimitExceeded where the system refuses, naming `purpose` and the size.
+  static Result<Memory> reserve(std::uint64_t bytes, const char* purpose);
+
+  Memory() = default;
+  Memory(Memory&& other) noexcept;
+  Memory& operator=(Memory&& other) noexcept;
+  ~Memory();
+
+  [[nodiscard]] std::byte* data() const noexcept { return data_; }
+  [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
+  /// Gives the pages of [offset, offset + bytes) back; they read as zero afterwards.
+  void discard(std::uint64_t offset, std::uint64_t bytes) noexcept;
+
+ private:
+  std::byte* data_ = nullptr;
+  std::uint64_t size_ = 0;
+  void* mapping_ = nullptr;
+  std::uint64_t mapping_size_ = 0;
+};
+
+}  // namespace woolly::os
