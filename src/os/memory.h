@@ -12,7 +12,7 @@ namespace woolly::os {
 /// when they are first touched, so a large reservation costs nothing until used.
 class Memory {
  public:
-  /// `bytes` > 0; kLimitExceeded where the system refuses, naming `purpose` and the size.
+  /// `bytes` > 0, else kInvalidArgument; kLimitExceeded where the system refuses. Messages name `purpose` and the size.
   static Result<Memory> reserve(std::uint64_t bytes, const char* purpose);
 
   Memory() = default;
@@ -22,7 +22,8 @@ class Memory {
 
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
-  /// Gives the pages of [offset, offset + bytes) back; they read as zero afterwards.
+  /// The bytes [offset, offset + bytes), which must lie inside, read as zero afterwards; whole pages among them are given
+  /// back to the system.
   void discard(std::uint64_t offset, std::uint64_t bytes) noexcept;
 
  private:
