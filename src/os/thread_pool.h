@@ -9,15 +9,17 @@
 #include <memory>
 #include <type_traits>
 
+#include "base/assert.h"
 #include "woolly/error.h"
 
 namespace woolly::os {
 
-/// Not reentrant: one `run` at a time, from one thread at a time; the caller takes part as thread 0.
+/// Not reentrant: one `run` at a time, from one thread at a time; the caller takes part as thread 0. A body must not
+/// throw.
 class ThreadPool {
  public:
   /// `n_threads` 0 means default_thread_count() (os/cpu.h); more than kMaxThreads is an error, as is a thread that
-  /// cannot be started. Threads are pinned to distinct cores of the affinity mask when there are enough of them.
+  /// cannot be started.
   static Result<std::unique_ptr<ThreadPool>> create(std::size_t n_threads);
   static constexpr std::size_t kMaxThreads = 512;
 
@@ -39,15 +41,18 @@ class ThreadPool {
   /// Inside `run`: returns on every thread once every thread has called it. Writes before it are seen after it.
   void barrier() noexcept;
 
-  /// Outside of `run`: calls `body(begin, end)` for pieces of [0, n) of at most `grain`, claimed as threads get free.
+  /// Outside of `run`: calls `body(begin, end)` for pieces of [0, n) of at most `grain` (> 0), claimed as threads get
+  /// free. A single piece runs on the caller alone.
   template <typename Body>
   void parallel_for(std::size_t n, std::size_t grain, Body&& body);
 
  private:
   struct Shared;
-  explicit ThreadPool(std::unique_ptr<Shared> shared);
   using Region = void (*)(void* context, std::size_t thread);
-  void run_region(Region region, void* context);
+  explicit ThreadPool(std::unique_ptr<Shared> shared);
+  /// The life of a worker.
+  void work(std::size_t thread) noexcept;
+  void run_region(Region region, void* context) noexcept;
   void reset_claim() noexcept;
   /// The beginning of the next piece, advancing the claim by `grain`.
   std::size_t claim(std::size_t grain) noexcept;
@@ -57,10 +62,16 @@ class ThreadPool {
 
 template <typename Body>
 void ThreadPool::parallel_for(std::size_t n, std::size_t grain, Body&& body) {
+  WOOLLY_ASSERT(grain > 0);
+  if (n == 0) return;
+  if (n <= grain) {
+    body(std::size_t{0}, n);
+    return;
+  }
   reset_claim();
   run([&](std::size_t) {
     for (std::size_t begin = claim(grain); begin < n; begin = claim(grain)) {
-      body(begin, begin + grain < n ? begin + grain : n);
+      body(begin, n - begin > grain ? begin + grain : n);
     }
   });
 }
