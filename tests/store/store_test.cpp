@@ -1,0 +1,123 @@
+#include "store/store.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <optional>
+
+namespace woolly::store {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A temporary folder as the working directory, with a store inside.
+class StoreTest : public testing::Test {
+ protected:
+  StoreTest() : before_(fs::current_path()) {
+    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+    root_ = fs::path(testing::TempDir()) / "woolly-store" / test->name();
+    fs::remove_all(root_);
+    fs::create_directories(folder());
+    fs::current_path(root_);
+  }
+  ~StoreTest() override {
+    fs::current_path(before_);
+    fs::remove_all(root_);
+  }
+
+  [[nodiscard]] fs::path folder() const { return root_ / "models"; }
+  static void write(const fs::path& path) { std::ofstream(path) << "x"; }
+  [[nodiscard]] std::string resolved(std::string_view model) const {
+    const Result<fs::path> path = Store(folder()).resolve(model);
+    return path ? path.value().string() : path.error().message;
+  }
+
+  fs::path before_;
+  fs::path root_;
+};
+
+/// Sets or unsets a variable while it lives.
+class Variable {
+ public:
+  Variable(const char* name, const char* value) : name_(name) {
+    if (const char* now = std::getenv(name)) before_ = now;
+    value != nullptr ? setenv(name, value, 1) : unsetenv(name);
+  }
+  ~Variable() { before_ ? setenv(name_, before_->c_str(), 1) : unsetenv(name_); }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
+};
+
+std::string folder_from_environment() {
+  const Result<Store> store = Store::from_environment();
+  return store ? store.value().folder().string() : store.error().message;
+}
+
+TEST(Store, FromEnvironment_FollowsTheXdgSpecification) {
+  const Variable home("HOME", "/home/me");
+  {
+    const Variable data("XDG_DATA_HOME", "/data");
+    EXPECT_EQ(folder_from_environment(), "/data/woolly/models");
+  }
+  for (const char* value : {"", "relative/path", static_cast<const char*>(nullptr)}) {
+    const Variable data("XDG_DATA_HOME", value);
+    EXPECT_EQ(folder_from_environment(), "/home/me/.local/share/woolly/models");
+  }
+}
+
+TEST(Store, FromEnvironment_SaysThatThereIsNoHome) {
+  const Variable home("HOME", nullptr);
+  const Variable data("XDG_DATA_HOME", nullptr);
+  EXPECT_EQ(folder_from_environment(), "no model store: neither XDG_DATA_HOME nor HOME is an absolute path");
+}
+
+TEST_F(StoreTest, Resolve_TakesAColonForAHyphen) {
+  write(folder() / "smollm2-135m.gguf");
+  EXPECT_EQ(resolved("smollm2:135m"), (folder() / "smollm2-135m.gguf").string());
+  EXPECT_EQ(resolved("smollm2-135m"), (folder() / "smollm2-135m.gguf").string());
+}
+
+TEST_F(StoreTest, Resolve_LeavesPathsAlone) {
+  write("here");
+  write(folder() / "here.gguf");
+  EXPECT_EQ(resolved("here"), "here");
+  EXPECT_EQ(resolved("./missing"), "./missing");
+  EXPECT_EQ(resolved("missing.gguf"), "missing.gguf");
+  EXPECT_EQ(resolved("a/b:c"), "a/b:c");
+}
+
+TEST_F(StoreTest, Resolve_PrefersTheStoreToAFolderOfTheSameName) {
+  fs::create_directory("stories");
+  EXPECT_EQ(resolved("stories"), "stories");
+  write(folder() / "stories.gguf");
+  EXPECT_EQ(resolved("stories"), (folder() / "stories.gguf").string());
+}
+
+TEST_F(StoreTest, Resolve_ListsWhatThereIs) {
+  EXPECT_EQ(resolved("a:b"), "model \"a:b\": no such file, and no " + (folder() / "a-b.gguf").string() +
+                                 "; the store has no models; scripts/demo fetches smollm2:135m");
+  write(folder() / "two.gguf");
+  write(folder() / "one-1b.gguf");
+  write(folder() / "one-1b.gguf.part");
+  fs::create_directory(folder() / "folder.gguf");
+  EXPECT_EQ(resolved("a:b"), "model \"a:b\": no such file, and no " + (folder() / "a-b.gguf").string() +
+                                 "; the store has one-1b, two; scripts/demo fetches smollm2:135m");
+}
+
+TEST_F(StoreTest, Resolve_RefusesWhatIsNoName) {
+  for (const char* model : {"", ":", "a:", ":b", "a:b:c", "a..b", "..", "a b", "caf\xC3\xA9", "a\nb", "a\\b", "*"}) {
+    const Result<fs::path> path = Store(folder()).resolve(model);
+    ASSERT_FALSE(path) << model;
+    EXPECT_EQ(path.error().code, ErrorCode::kInvalidArgument) << model;
+  }
+}
+
+TEST_F(StoreTest, Names_OfAMissingFolderAreNone) { EXPECT_TRUE(Store(root_ / "nowhere").names().empty()); }
+
+}  // namespace
+}  // namespace woolly::store
