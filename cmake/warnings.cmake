@@ -13,5 +13,5 @@ if(WOOLLY_WERROR)
 endif()
 # The lowest processor that the program starts on; only kernels/<isa> gets more (cmake/kernels.cmake).
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  target_compile_options(woolly_flags INTERFACE -march=x86-64-v2)
+  add_compile_options(-march=x86-64-v2)
 endif()

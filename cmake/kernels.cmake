@@ -1,0 +1,26 @@
+# THE table of instruction sets, weakest first: name; compile flags. The processor features that each needs stand in
+# src/kernels/dispatch.cpp, one row a set. src/kernels/impl/*.cpp is compiled once for each row, and no other code of
+# ours gets these flags.
+set(WOOLLY_ISAS scalar)
+set(WOOLLY_ISA_FLAGS_scalar "")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  list(APPEND WOOLLY_ISAS avx2 avx512)
+  set(WOOLLY_ISA_FLAGS_avx2 -march=x86-64-v3)
+  set(WOOLLY_ISA_FLAGS_avx512 -march=x86-64-v4 -mavx512vnni)
+endif()
+
+set(WOOLLY_KERNEL_SOURCES
+  ${CMAKE_SOURCE_DIR}/src/kernels/impl/matmul_32.cpp
+  ${CMAKE_SOURCE_DIR}/src/kernels/impl/matmul_256.cpp
+  ${CMAKE_SOURCE_DIR}/src/kernels/impl/table.cpp)
+
+# woolly_kernel_objects(<target> <isa>): the kernels of one instruction set as an object library.
+function(woolly_kernel_objects target isa)
+  string(TOUPPER ${isa} upper)
+  add_library(${target} OBJECT ${WOOLLY_KERNEL_SOURCES})
+  target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
+  target_link_libraries(${target} PRIVATE woolly_flags)
+  # Kernels neither set errno nor look at floating-point flags.
+  target_compile_options(${target} PRIVATE ${WOOLLY_ISA_FLAGS_${isa}} -fno-math-errno -fno-trapping-math)
+  target_compile_definitions(${target} PRIVATE WOOLLY_ISA=${isa} WOOLLY_ISA_${upper}=1)
+endfunction()

@@ -1,0 +1,136 @@
+// The steps between matrices: norm, quantization of activations, epilogues, rotary embedding.
+#pragma once
+
+#include "kernels/impl/exp.inl.h"
+#include "kernels/kernel_table.h"
+#include "simd/vec.h"
+
+namespace woolly::kernels::WOOLLY_ISA {
+namespace simd = woolly::simd::WOOLLY_ISA;
+namespace {
+
+/// Calls `body(i, n)` for i = 0, 16, ... with n = 16, or fewer at the end.
+template <typename Body>
+inline void for_lanes(std::size_t n, Body body) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) body(i, std::size_t{16});
+  if (i < n) body(i, n - i);
+}
+
+/// n (1 to 16) floats; the lanes beyond are zero.
+inline simd::F32 load_some(const float* p, std::size_t n) {
+  if (n == 16) return simd::load(p);
+  float lanes[16] = {};
+  __builtin_memcpy(lanes, p, n * sizeof(float));
+  return simd::load(lanes);
+}
+
+inline void store_some(float* p, simd::F32 a, std::size_t n) {
+  if (n == 16) return simd::store(p, a);
+  float lanes[16];
+  simd::store(lanes, a);
+  __builtin_memcpy(p, lanes, n * sizeof(float));
+}
+
+void rms_norm(const float* x, const float* weight, float eps, std::size_t n, float* out) noexcept {
+  simd::F32 squares = simd::splat(0.0F);
+  for_lanes(n, [&](std::size_t i, std::size_t count) {
+    const simd::F32 v = load_some(x + i, count);
+    squares = simd::fma(v, v, squares);
+  });
+  const float mean = simd::reduce_add(squares) / static_cast<float>(n);
+  const simd::F32 scale = simd::splat(1.0F / __builtin_sqrtf(mean + eps));
+  for_lanes(n, [&](std::size_t i, std::size_t count) {
+    simd::F32 v = simd::mul(load_some(x + i, count), scale);
+    if (weight != nullptr) v = simd::mul(v, load_some(weight + i, count));
+    store_some(out + i, v, count);
+  });
+}
+
+/// Below this a block counts as zero, so that 127 / amax stays finite.
+constexpr float kSmallestAmax = 0x1p-100F;
+
+/// Quantizes kBlock values; returns the scale and writes a sum for each kSum of them.
+template <std::size_t kBlock, std::size_t kSum>
+inline float quantize_block(const float* x, std::int8_t* q, std::int16_t* sums) {
+  // Magnitudes compare as unsigned integers, and NaN above infinity, so nothing odd slips through the maximum.
+  simd::I32 largest = simd::splat_i32(0);
+  for (std::size_t i = 0; i < kBlock; i += 16) {
+    const simd::I32 magnitude = simd::bit_and(simd::as_i32(simd::load(x + i)), simd::splat_i32(0x7FFFFFFF));
+    largest = simd::max_unsigned(largest, magnitude);
+  }
+  const std::uint32_t bits = simd::reduce_max_unsigned(largest);
+  float amax;
+  __builtin_memcpy(&amax, &bits, sizeof amax);
+  const bool is_finite = bits < 0x7F800000U;
+  if (!is_finite || amax < kSmallestAmax) {
+    __builtin_memset(q, 0, kBlock);
+    __builtin_memset(sums, 0, kBlock / kSum * sizeof(std::int16_t));
+    return is_finite ? 0.0F : __builtin_nanf("");
+  }
+  const simd::F32 inverse = simd::splat(127.0F / amax);
+  for (std::size_t s = 0; s < kBlock / kSum; ++s) {
+    simd::I32 sum = simd::splat_i32(0);
+    for (std::size_t i = s * kSum; i < (s + 1) * kSum; i += 16) {
+      const simd::I32 code = simd::to_i32(simd::round_even(simd::mul(simd::load(x + i), inverse)));
+      simd::store_s8(q + i, code);
+      sum = simd::add(sum, code);
+    }
+    sums[s] = static_cast<std::int16_t>(simd::reduce_add(sum));
+  }
+  return amax / 127.0F;
+}
+
+void quantize_a32(const float* x, std::size_t k, std::int8_t* q, float* scale, std::int16_t* sums) noexcept {
+  for (std::size_t b = 0; b < k / 32; ++b) scale[b] = quantize_block<32, 32>(x + 32 * b, q + 32 * b, sums + b);
+}
+
+void quantize_a256(const float* x, std::size_t k, std::int8_t* q, float* scale, std::int16_t* sums) noexcept {
+  for (std::size_t b = 0; b < k / 256; ++b) scale[b] = quantize_block<256, 16>(x + 256 * b, q + 256 * b, sums + 16 * b);
+}
+
+void affine(const float* y, float scale, const float* bias, std::size_t n, float* out) noexcept {
+  for_lanes(n, [&](std::size_t i, std::size_t count) {
+    simd::F32 v = load_some(y + i, count);
+    v = simd::mul(v, simd::splat(scale));
+    if (bias != nullptr) v = simd::add(v, load_some(bias + i, count));
+    store_some(out + i, v, count);
+  });
+}
+
+void add(const float* y, std::size_t n, float* x) noexcept {
+  for_lanes(n, [&](std::size_t i, std::size_t count) {
+    store_some(x + i, simd::add(load_some(x + i, count), load_some(y + i, count)), count);
+  });
+}
+
+void swiglu(const float* gate, const float* up, std::size_t n, float* out) noexcept {
+  for_lanes(n, [&](std::size_t i, std::size_t count) {
+    const simd::F32 g = load_some(gate + i, count);
+    const simd::F32 decay = exp(simd::sub(simd::splat(0.0F), g));
+    const simd::F32 silu = simd::div(g, simd::add(simd::splat(1.0F), decay));
+    store_some(out + i, simd::mul(silu, load_some(up + i, count)), count);
+  });
+}
+
+void rope_adjacent(float* head, const float* cos_sin, std::size_t n_rot) noexcept {
+  for (std::size_t i = 0; i < n_rot; i += 2) {
+    const float c = cos_sin[i], s = cos_sin[i + 1];
+    const float a = head[i], b = head[i + 1];
+    head[i] = a * c - b * s;
+    head[i + 1] = a * s + b * c;
+  }
+}
+
+void rope_halves(float* head, const float* cos_sin, std::size_t n_rot) noexcept {
+  const std::size_t half = n_rot / 2;
+  for (std::size_t i = 0; i < half; ++i) {
+    const float c = cos_sin[2 * i], s = cos_sin[2 * i + 1];
+    const float a = head[i], b = head[i + half];
+    head[i] = a * c - b * s;
+    head[i + half] = a * s + b * c;
+  }
+}
+
+}  // namespace
+}  // namespace woolly::kernels::WOOLLY_ISA

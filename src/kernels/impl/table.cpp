@@ -1,0 +1,26 @@
+// The table of one instruction set. Compiled once for each.
+#include "kernels/impl/attention.inl.h"
+#include "kernels/impl/elementwise.inl.h"
+#include "kernels/impl/parts.h"
+
+#define WOOLLY_STRING_(name) #name
+#define WOOLLY_STRING(name) WOOLLY_STRING_(name)
+
+namespace woolly::kernels::WOOLLY_ISA {
+
+const KernelTable kTable = {
+    .name = WOOLLY_STRING(WOOLLY_ISA),
+    .matmuls = {&kMatmulsOf32, &kMatmulsOf256},
+    .rms_norm = rms_norm,
+    .quantize_a32 = quantize_a32,
+    .quantize_a256 = quantize_a256,
+    .affine = affine,
+    .add = add,
+    .swiglu = swiglu,
+    .rope_adjacent = rope_adjacent,
+    .rope_halves = rope_halves,
+    .kv_f32 = kv_kernels<KvF32>(),
+    .kv_f16 = kv_kernels<KvF16>(),
+};
+
+}  // namespace woolly::kernels::WOOLLY_ISA

@@ -1,0 +1,126 @@
+// What a set of kernels offers. One table for each instruction set, chosen once at start (dispatch.h); the plan binds
+// its function pointers, so nothing asks for CPU features after that.
+//
+// A kernel allocates nothing, knows no threads, logs nothing and works on a tile that the pool can hand out. Plain
+// pointers and sizes only: this header is included by translation units with instruction-set flags.
+//
+// Numbers. Every output is one chain of fused multiply-adds in a fixed order (docs/adr/0001-canonical-sums.md): results
+// are the same for any number of columns, threads and chunks, and integer products the same on all tables.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "quant/dtype.h"
+
+namespace woolly::kernels {
+
+/// How a matrix kernel wants its activations.
+enum class ActFormat : std::uint8_t {
+  kF32,   ///< float32 as they are: for F32, F16 and BF16 weights.
+  kA32,   ///< int8 with a float scale and a sum for each 32: for types with blocks of 32.
+  kA256,  ///< int8 with a float scale for each 256 and sums for each 16: for types with blocks of 256.
+};
+inline constexpr std::size_t kActFormats = 3;
+
+/// One column of activations (one token's vector of length k) in the format that the kernel wants. Quantized values
+/// are round-half-even(x * 127 / amax) in [-127, 127]; a block that holds NaN or infinity has scale NaN and zeros.
+struct ActColumn {
+  const float* x;            ///< kF32: [k].
+  const std::int8_t* q;      ///< kA32, kA256: [k].
+  const float* scale;        ///< kA32: [k / 32]; kA256: [k / 256].
+  const std::int16_t* sums;  ///< Sums of q: kA32: [k / 32]; kA256: [k / 16].
+};
+
+/// Rows of a panel: the unit in which weights are packed and matrix kernels work.
+inline constexpr std::size_t kPanelRows = 32;
+
+/// The packed layout of a type and its kernel; see panel_format.h for the layout.
+struct MatmulKernel {
+  quant::DType type;
+  ActFormat act;
+  /// Multiplies one panel by columns: `tile[c][r] = Σ_k w[r, k] * x[c, k]`, tile `[n_columns, kPanelRows]`.
+  /// `k` is a multiple of the type's block.
+  void (*run)(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, std::size_t n_columns,
+              float* tile) noexcept;
+};
+
+struct MatmulKernels {
+  const MatmulKernel* rows;
+  std::size_t n;
+};
+
+/// Some query vectors of one key-value head and where their keys and values are.
+struct AttentionTask {
+  std::size_t n_queries;            ///< 1 to kMaxQueries.
+  const float* const* queries;      ///< [n_queries] pointers to [head_dim].
+  float* const* outputs;            ///< [n_queries] pointers to [value_dim].
+  const std::uint32_t* n_keys;      ///< [n_queries]: the query sees keys 0 .. n_keys - 1; at least 1.
+  const std::uint8_t* const* blocks;///< Block table: [ceil(max n_keys / kKvBlock)] addresses of blocks.
+  std::size_t key_offset;           ///< Of this head's keys in a block, in bytes: [head_dim, kKvBlock].
+  std::size_t value_offset;         ///< Of this head's values in a block, in bytes: [kKvBlock, padded value_dim].
+  std::size_t head_dim;
+  std::size_t value_dim;
+  float scale;                      ///< The softmax sees scale * q·k.
+  float* scratch;                   ///< attention_scratch_floats(value_dim).
+};
+
+/// Positions of a block of the key-value cache, which is the unit of the online softmax too.
+inline constexpr std::size_t kKvBlock = 64;
+/// Positions of a split; splits are reduced on their own and merged in order (kernels.md 3.7).
+inline constexpr std::size_t kKvSplit = 512;
+/// Query vectors that share one pass over keys and values.
+inline constexpr std::size_t kMaxQueries = 4;
+
+/// Values are padded to whole vectors in the cache.
+constexpr std::size_t padded_head_dim(std::size_t dim) { return (dim + 15) / 16 * 16; }
+constexpr std::size_t attention_scratch_floats(std::size_t value_dim) {
+  return kMaxQueries * (kKvBlock + 2 * padded_head_dim(value_dim));
+}
+
+/// One element type of the key-value cache.
+struct KvKernels {
+  std::size_t element_bytes;
+  /// Writes one key, dimension by dimension, to column `slot` (0 .. kKvBlock - 1) of keys [head_dim, kKvBlock].
+  void (*store_key)(const float* key, std::size_t head_dim, std::size_t slot, std::uint8_t* keys) noexcept;
+  /// Writes one value to row `slot` of values [kKvBlock, padded value_dim]; the padding becomes zero.
+  void (*store_value)(const float* value, std::size_t value_dim, std::size_t slot, std::uint8_t* values) noexcept;
+  void (*attend)(const AttentionTask& task) noexcept;
+};
+
+struct KernelTable {
+  const char* name;
+  const MatmulKernels* matmuls[2];
+
+  /// out = x / rms(x) * weight; `weight` may be null. The mean of squares is summed in sixteen lanes and a fixed tree.
+  void (*rms_norm)(const float* x, const float* weight, float eps, std::size_t n, float* out) noexcept;
+  /// Quantizes x[k] to kA32: q [k], scale and sums [k / 32]; k % 32 == 0.
+  void (*quantize_a32)(const float* x, std::size_t k, std::int8_t* q, float* scale, std::int16_t* sums) noexcept;
+  /// Quantizes x[k] to kA256: q [k], scale [k / 256], sums [k / 16]; k % 256 == 0.
+  void (*quantize_a256)(const float* x, std::size_t k, std::int8_t* q, float* scale, std::int16_t* sums) noexcept;
+  /// out[i] = y[i] * scale + bias[i] (bias may be null), for i < n.
+  void (*affine)(const float* y, float scale, const float* bias, std::size_t n, float* out) noexcept;
+  /// x[i] += y[i].
+  void (*add)(const float* y, std::size_t n, float* x) noexcept;
+  /// out[i] = silu(gate[i]) * up[i].
+  void (*swiglu)(const float* gate, const float* up, std::size_t n, float* out) noexcept;
+  /// Rotates pairs of `head[0 .. n_rot)` in place: (2i, 2i+1) by angle i; `cos_sin` [n_rot / 2][2].
+  void (*rope_adjacent)(float* head, const float* cos_sin, std::size_t n_rot) noexcept;
+  /// The same for pairs (i, i + n_rot / 2).
+  void (*rope_halves)(float* head, const float* cos_sin, std::size_t n_rot) noexcept;
+
+  KvKernels kv_f32;
+  KvKernels kv_f16;
+
+  /// The kernel of a tensor type, or nullptr.
+  [[nodiscard]] const MatmulKernel* matmul(quant::DType type) const {
+    for (const MatmulKernels* group : matmuls) {
+      for (std::size_t i = 0; i < group->n; ++i) {
+        if (group->rows[i].type == type) return &group->rows[i];
+      }
+    }
+    return nullptr;
+  }
+};
+
+}  // namespace woolly::kernels

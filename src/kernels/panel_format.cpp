@@ -1,0 +1,214 @@
+#include "kernels/panel_format.h"
+
+#include <cstring>
+
+#include "quant/blocks.h"
+
+namespace woolly::kernels {
+namespace {
+
+using quant::DType;
+
+constexpr std::size_t kMaxBlockK = 256;
+
+/// The bytes of the codes of a file block that are not words or bytes of the header, in a form that takes one loop for
+/// reading and writing: `visit(column, byte offset in the block, bit in the byte, number of bits, bit in the code)`.
+template <typename Visit>
+void visit_code_bits(DType type, Visit visit) {
+  const auto nibbles32 = [&](std::size_t at) {
+    for (std::size_t j = 0; j < 32; ++j) visit(j, at + j % 16, j / 16 * 4, 4U, 0U);
+  };
+  const auto high32 = [&](std::size_t at) {
+    for (std::size_t j = 0; j < 32; ++j) visit(j, at + j / 8, j % 8, 1U, 4U);
+  };
+  const auto nibbles256 = [&](std::size_t at) {  // Q4_K, Q5_K: 64 columns in 32 bytes
+    for (std::size_t i = 0; i < 256; ++i) visit(i, at + i / 64 * 32 + i % 32, i / 32 % 2 * 4, 4U, 0U);
+  };
+  const auto pairs256 = [&](std::size_t at, unsigned to) {  // Q2_K, Q3_K, Q6_K: 128 columns in 32 bytes
+    for (std::size_t i = 0; i < 256; ++i) visit(i, at + i / 128 * 32 + i % 32, i / 32 % 4 * 2, 2U, to);
+  };
+  const auto bits256 = [&](std::size_t at, unsigned to) {  // Q3_K, Q5_K: bit i / 32 of byte i % 32
+    for (std::size_t i = 0; i < 256; ++i) visit(i, at + i % 32, i / 32, 1U, to);
+  };
+  switch (type) {
+    case DType::kQ4_0:
+    case DType::kIQ4_NL: nibbles32(2); break;
+    case DType::kQ4_1: nibbles32(4); break;
+    case DType::kMXFP4: nibbles32(1); break;
+    case DType::kQ5_0: nibbles32(6), high32(2); break;
+    case DType::kQ5_1: nibbles32(8), high32(4); break;
+    case DType::kQ8_0:
+      for (std::size_t j = 0; j < 32; ++j) visit(j, 2 + j, std::size_t{0}, 8U, 0U);
+      break;
+    case DType::kQ2_K: pairs256(16, 0); break;
+    case DType::kQ3_K: pairs256(32, 0), bits256(0, 2); break;
+    case DType::kQ4_K: nibbles256(16); break;
+    case DType::kQ5_K: nibbles256(48), bits256(16, 4); break;
+    case DType::kQ6_K:
+      for (std::size_t i = 0; i < 256; ++i) visit(i, i / 128 * 64 + i % 64, i / 64 % 2 * 4, 4U, 0U);
+      pairs256(128, 4);
+      break;
+    case DType::kIQ4_XS:
+      for (std::size_t i = 0; i < 256; ++i) visit(i, 8 + i / 32 * 16 + i % 16, i / 16 % 2 * 4, 4U, 0U);
+      break;
+    case DType::kF32:
+    case DType::kF16:
+    case DType::kBF16: break;  // no codes
+  }
+}
+
+void read_codes(DType type, const std::uint8_t* block, std::uint8_t* codes) {
+  visit_code_bits(type, [&](std::size_t column, std::size_t at, std::size_t bit, unsigned n_bits, unsigned to) {
+    const unsigned field = static_cast<unsigned>(block[at]) >> bit & ((1U << n_bits) - 1);
+    codes[column] = static_cast<std::uint8_t>(to == 0 ? field : codes[column] | field << to);
+  });
+}
+
+void write_codes(DType type, const std::uint8_t* codes, std::uint8_t* block) {
+  visit_code_bits(type, [&](std::size_t column, std::size_t at, std::size_t bit, unsigned n_bits, unsigned to) {
+    const unsigned field = static_cast<unsigned>(codes[column]) >> to & ((1U << n_bits) - 1);
+    block[at] = static_cast<std::uint8_t>(block[at] | field << bit);
+  });
+}
+
+/// One plane of 32 columns: where it begins, and how a group of four columns finds its bits there.
+struct Plane {
+  std::uint32_t at;        ///< In the planes of 32 columns.
+  unsigned n_bits;         ///< In a byte, for one weight.
+  unsigned code_bit;       ///< Its lowest bit in the code.
+
+  /// The line of 64 bytes of group g (0..7) and row half h, and the bit in its bytes.
+  [[nodiscard]] std::size_t line(std::size_t g, std::size_t h) const {
+    return at + 64 * (n_bits == 8 ? 2 * g + h : n_bits == 4 ? g : n_bits == 2 ? g / 2 : g / 4);
+  }
+  [[nodiscard]] std::size_t bit(std::size_t g, std::size_t h) const {
+    return n_bits == 8 ? 0 : n_bits == 4 ? 4 * h : n_bits == 2 ? g % 2 * 4 + 2 * h : g % 4 * 2 + h;
+  }
+};
+
+struct Planes {
+  Plane planes[2];
+  std::size_t n = 0;
+
+  explicit Planes(const PanelFormat& format) {
+    std::uint32_t at = 0;
+    unsigned code_bit = 0;
+    const auto add = [&](bool present, unsigned n_bits, std::uint32_t bytes) {
+      if (!present) return;
+      planes[n++] = {at, n_bits, code_bit};
+      at += bytes;
+      code_bit += n_bits;
+    };
+    add(format.plane8, 8, 1024);
+    add(format.plane4, 4, 512);
+    add(format.plane2, 2, 256);
+    add(format.plane1, 1, 128);
+  }
+};
+
+std::uint32_t load_quad(const std::uint8_t* p) {
+  std::uint32_t quad;
+  std::memcpy(&quad, p, 4);
+  return quad;
+}
+
+/// The codes of 32 rows by 32 columns (rows kMaxBlockK apart) to their planes, four columns of a row at a time.
+void pack_planes(const Planes& planes, const std::uint8_t* codes, std::uint8_t* sub) {
+  for (std::size_t p = 0; p < planes.n; ++p) {
+    const Plane& plane = planes.planes[p];
+    const std::uint32_t mask = 0x01010101U * ((1U << plane.n_bits) - 1);
+    for (std::size_t g = 0; g < 8; ++g) {
+      for (std::size_t row = 0; row < kPanelRows; ++row) {
+        const std::size_t half = row / 16;
+        const std::uint32_t field = load_quad(codes + row * kMaxBlockK + 4 * g) >> plane.code_bit & mask;
+        std::uint8_t* at = sub + plane.line(g, half) + 4 * (row % 16);
+        const std::uint32_t quad = load_quad(at) | field << plane.bit(g, half);
+        std::memcpy(at, &quad, 4);
+      }
+    }
+  }
+}
+
+void unpack_planes(const Planes& planes, const std::uint8_t* sub, std::size_t row, std::uint8_t* codes) {
+  for (std::size_t p = 0; p < planes.n; ++p) {
+    const Plane& plane = planes.planes[p];
+    const std::size_t half = row / 16;
+    for (std::size_t j = 0; j < 32; ++j) {
+      const std::uint8_t byte = sub[plane.line(j / 4, half) + 4 * (row % 16) + j % 4];
+      const unsigned field = static_cast<unsigned>(byte) >> plane.bit(j / 4, half) & ((1U << plane.n_bits) - 1);
+      codes[j] = static_cast<std::uint8_t>(codes[j] | field << plane.code_bit);
+    }
+  }
+}
+
+/// Elements of float types: [k][32].
+void pack_elements(std::size_t size, const std::uint8_t* rows, std::size_t row_stride, std::size_t n_rows,
+                   std::size_t k, std::uint8_t* panel) {
+  std::memset(panel, 0, k * kPanelRows * size);
+  for (std::size_t row = 0; row < n_rows; ++row) {
+    const std::uint8_t* from = rows + row * row_stride;
+    for (std::size_t j = 0; j < k; ++j) std::memcpy(panel + (j * kPanelRows + row) * size, from + j * size, size);
+  }
+}
+
+bool is_float(DType type) { return type == DType::kF32 || type == DType::kF16 || type == DType::kBF16; }
+
+}  // namespace
+
+std::size_t panel_bytes(DType type, std::size_t k) noexcept {
+  const quant::DTypeInfo& info = quant::info(type);
+  return k / info.block_k * info.block_bytes * kPanelRows;
+}
+
+void pack_panel(DType type, const std::byte* rows, std::size_t row_stride, std::size_t n_rows, std::size_t k,
+                std::uint8_t* panel) noexcept {
+  const auto* from = reinterpret_cast<const std::uint8_t*>(rows);
+  if (is_float(type)) return pack_elements(quant::info(type).block_bytes, from, row_stride, n_rows, k, panel);
+  const PanelFormat& format = panel_format(type);
+  const Planes planes(format);
+  std::uint8_t codes[kPanelRows * kMaxBlockK] = {};
+  for (std::size_t b = 0; b < k / format.block_k; ++b) {
+    std::uint8_t* to = panel + b * format.packed_bytes();
+    std::memset(to, 0, format.packed_bytes());
+    for (std::size_t row = 0; row < n_rows; ++row) {
+      const std::uint8_t* block = from + row * row_stride + b * format.block_bytes;
+      for (std::uint32_t w = 0; w < format.n_words; ++w) {
+        std::memcpy(to + 2 * (w * kPanelRows + row), block + format.words_at + 2 * w, 2);
+      }
+      std::uint8_t* bytes = to + std::size_t{64} * format.n_words;
+      for (std::uint32_t i = 0; i < format.n_bytes; ++i) bytes[i * kPanelRows + row] = block[format.bytes_at + i];
+      read_codes(type, block, codes + row * kMaxBlockK);
+    }
+    for (std::size_t s = 0; s < format.block_k / 32; ++s) {
+      pack_planes(planes, codes + 32 * s, to + format.header_bytes() + s * format.sub_bytes());
+    }
+  }
+}
+
+void unpack_row(DType type, const std::uint8_t* panel, std::size_t row, std::size_t k, std::byte* out) noexcept {
+  auto* to = reinterpret_cast<std::uint8_t*>(out);
+  if (is_float(type)) {
+    const std::size_t size = quant::info(type).block_bytes;
+    for (std::size_t j = 0; j < k; ++j) std::memcpy(to + j * size, panel + (j * kPanelRows + row) * size, size);
+    return;
+  }
+  const PanelFormat& format = panel_format(type);
+  const Planes planes(format);
+  for (std::size_t b = 0; b < k / format.block_k; ++b) {
+    const std::uint8_t* from = panel + b * format.packed_bytes();
+    std::uint8_t* block = to + b * format.block_bytes;
+    std::memset(block, 0, format.block_bytes);
+    for (std::uint32_t w = 0; w < format.n_words; ++w) {
+      std::memcpy(block + format.words_at + 2 * w, from + 2 * (w * kPanelRows + row), 2);
+    }
+    const std::uint8_t* bytes = from + std::size_t{64} * format.n_words;
+    for (std::uint32_t i = 0; i < format.n_bytes; ++i) block[format.bytes_at + i] = bytes[i * kPanelRows + row];
+    std::uint8_t codes[kMaxBlockK] = {};
+    for (std::size_t s = 0; s < format.block_k / 32; ++s) {
+      unpack_planes(planes, from + format.header_bytes() + s * format.sub_bytes(), row, codes + 32 * s);
+    }
+    write_codes(type, codes, block);
+  }
+}
+
+}  // namespace woolly::kernels

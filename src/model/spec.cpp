@@ -1,0 +1,171 @@
+#include "model/spec.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <optional>
+
+namespace woolly::model {
+namespace {
+
+/// Reads `<prefix>.<name>` keys and keeps the first error.
+class Reader {
+ public:
+  Reader(const gguf::Metadata& metadata, std::string_view prefix) : metadata_(metadata), prefix_(prefix) {}
+
+  /// A whole number in [min, max]; `fallback` where the key is missing, an error if there is none.
+  std::uint32_t number(std::string_view name, std::uint64_t min, std::uint64_t max,
+                       std::optional<std::uint64_t> fallback = std::nullopt) {
+    const std::string key = fmt::format("{}.{}", prefix_, name);
+    const auto found = metadata_.find_uint(key);
+    if (!found) return fail(found.error()), 0;
+    if (!*found && !fallback) return fail({ErrorCode::kInvalidFile, fmt::format("metadata key {} is missing", key)}), 0;
+    const std::uint64_t value = found->value_or(fallback.value_or(0));
+    if (value < min || value > max) {
+      fail({ErrorCode::kInvalidFile, fmt::format("{} is {}, allowed are {} to {}", key, value, min, max)});
+      return 0;
+    }
+    return static_cast<std::uint32_t>(value);
+  }
+
+  /// A finite number in [min, max]; `fallback` where the key is missing.
+  float real(std::string_view name, float min, float max, std::optional<float> fallback = std::nullopt) {
+    const std::string key = fmt::format("{}.{}", prefix_, name);
+    const auto found = metadata_.find_float(key);
+    if (!found) return fail(found.error()), 0.0F;
+    if (!*found && !fallback) return fail({ErrorCode::kInvalidFile, fmt::format("metadata key {} is missing", key)}), 0;
+    const float value = found->value_or(fallback.value_or(0));
+    if (!(value >= min && value <= max)) {
+      fail({ErrorCode::kInvalidFile, fmt::format("{} is {}, allowed are {} to {}", key, value, min, max)});
+      return 0.0F;
+    }
+    return value;
+  }
+
+  /// As `number`, but the key may hold an array of one number a layer, which must agree.
+  std::uint32_t number_of_each_layer(std::string_view name, std::uint64_t min, std::uint64_t max,
+                                     std::optional<std::uint64_t> fallback) {
+    const std::string key = fmt::format("{}.{}", prefix_, name);
+    const gguf::Value* value = metadata_.find(key);
+    if (value == nullptr || value->type != gguf::ValueType::kArray) return number(name, min, max, fallback);
+    const auto numbers = metadata_.ints(key);
+    if (!numbers) return fail(numbers.error()), 0;
+    for (const std::int64_t n : *numbers) {
+      if (n != numbers->front()) {
+        fail({ErrorCode::kUnsupported, fmt::format("{} differs between layers ({} and {}), which is not supported", key,
+                                                   numbers->front(), n)});
+        return 0;
+      }
+    }
+    const std::int64_t n = numbers->empty() ? -1 : numbers->front();
+    if (n < 0 || static_cast<std::uint64_t>(n) < min || static_cast<std::uint64_t>(n) > max) {
+      fail({ErrorCode::kInvalidFile, fmt::format("{} is {}, allowed are {} to {}", key, n, min, max)});
+      return 0;
+    }
+    return static_cast<std::uint32_t>(n);
+  }
+
+  std::string text(std::string_view name, std::string_view fallback) {
+    const auto found = metadata_.find_string(fmt::format("{}.{}", prefix_, name));
+    if (!found) return fail(found.error()), std::string();
+    return std::string(found->value_or(fallback));
+  }
+
+  void fail(Error error) {
+    if (!error_) error_ = std::move(error);
+  }
+  [[nodiscard]] const std::optional<Error>& error() const { return error_; }
+
+ private:
+  const gguf::Metadata& metadata_;
+  std::string_view prefix_;
+  std::optional<Error> error_;
+};
+
+constexpr float kLargest = 3.4e38F;
+
+/// How YaRN turns its factors to one magnitude: the paper's 0.1 ln(factor) + 1, times the model's own factor.
+float yarn_magnitude(float factor, float log_multiplier, float attn_factor) {
+  const auto scale = [&](float multiplier) { return factor <= 1.0F ? 1.0F : 0.1F * multiplier * std::log(factor) + 1.0F; };
+  const float magnitude = log_multiplier == 0.0F ? scale(1.0F) : scale(1.0F) / scale(log_multiplier);
+  return magnitude * attn_factor;
+}
+
+Rope read_rope(Reader& keys, const Spec& spec, RopePairs pairs) {
+  Rope rope;
+  rope.pairs = pairs;
+  rope.n_rot = keys.number("rope.dimension_count", 0, spec.head_dim, spec.head_dim);
+  if (rope.n_rot == 0) rope.n_rot = spec.head_dim;
+  if (rope.n_rot % 2 != 0) {
+    keys.fail({ErrorCode::kInvalidFile, fmt::format("rope.dimension_count is {}, it must be even", rope.n_rot)});
+  }
+  rope.base = keys.real("rope.freq_base", 1e-3F, kLargest, 10000.0F);
+  const std::string type = keys.text("rope.scaling.type", "linear");
+  float factor = keys.real("rope.scaling.factor", 0.0F, 1e6F, 0.0F);
+  if (factor == 0.0F) factor = keys.real("rope.scale_linear", 0.0F, 1e6F, 0.0F);
+  if (type != "none" && factor != 0.0F) rope.factor = factor;
+  const float attn_factor = keys.real("rope.scaling.attn_factor", 0.0F, 1e6F, 1.0F);
+  if (type == "yarn") {
+    rope.is_yarn = true;
+    const float ext = keys.real("rope.scaling.yarn_ext_factor", -1.0F, 1e6F, -1.0F);
+    rope.yarn_ext_factor = ext < 0.0F ? 1.0F : ext;
+    rope.yarn_beta_fast = keys.real("rope.scaling.yarn_beta_fast", 0.0F, 1e6F, 32.0F);
+    rope.yarn_beta_slow = keys.real("rope.scaling.yarn_beta_slow", 0.0F, 1e6F, 1.0F);
+    rope.original_context =
+        keys.number("rope.scaling.original_context_length", 0, 1U << 30U, spec.context_length);
+    if (rope.original_context == 0) rope.original_context = spec.context_length;
+    const float log_multiplier = keys.real("rope.scaling.yarn_log_multiplier", 0.0F, 1e6F, 0.0F);
+    if (rope.yarn_ext_factor != 0.0F) rope.magnitude = yarn_magnitude(rope.factor, log_multiplier, 1.0F);
+  } else if (type != "linear" && type != "none") {
+    keys.fail({ErrorCode::kUnsupported,
+               fmt::format("rope.scaling.type is \"{}\"; supported are none, linear and yarn", type)});
+  }
+  if (attn_factor != 0.0F) rope.magnitude *= attn_factor;
+  return rope;
+}
+
+}  // namespace
+
+Result<Spec> read_transformer_spec(const gguf::Metadata& metadata, std::string_view prefix, RopePairs pairs) {
+  Reader keys(metadata, prefix);
+  Spec spec;
+  spec.architecture = prefix;
+  spec.n_layers = keys.number("block_count", 1, 1024);
+  spec.hidden_dim = keys.number("embedding_length", 1, 1U << 20U);
+  spec.ffn_dim = keys.number_of_each_layer("feed_forward_length", 1, 1U << 22U, std::nullopt);
+  spec.context_length = keys.number("context_length", 1, 1U << 30U);
+  spec.n_heads = keys.number_of_each_layer("attention.head_count", 1, 4096, std::nullopt);
+  spec.n_kv_heads = keys.number_of_each_layer("attention.head_count_kv", 1, 4096, spec.n_heads);
+  spec.norm_eps = keys.real("attention.layer_norm_rms_epsilon", 0.0F, 1.0F);
+  if (keys.error()) return *keys.error();
+
+  if (spec.n_heads % spec.n_kv_heads != 0) {
+    return Error{ErrorCode::kInvalidFile, fmt::format("{0}.attention.head_count is {1}, it must be a multiple of "
+                                                      "{0}.attention.head_count_kv, which is {2}",
+                                                      prefix, spec.n_heads, spec.n_kv_heads)};
+  }
+  spec.head_dim = keys.number("attention.key_length", 0, 1024, spec.hidden_dim / spec.n_heads);
+  if (spec.head_dim == 0) spec.head_dim = spec.hidden_dim / spec.n_heads;
+  const std::uint32_t value_dim = keys.number("attention.value_length", 0, 1024, spec.head_dim);
+  if (spec.head_dim < 2 || spec.head_dim > 1024) {
+    keys.fail({ErrorCode::kInvalidFile,
+               fmt::format("{}: heads of {} elements, allowed are 2 to 1024", prefix, spec.head_dim)});
+  } else if (value_dim != 0 && value_dim != spec.head_dim) {
+    keys.fail({ErrorCode::kUnsupported, fmt::format("{}.attention.value_length is {}, supported is the key length, {}",
+                                                    prefix, value_dim, spec.head_dim)});
+  }
+  spec.attention_scale = 1.0F / std::sqrt(static_cast<float>(spec.head_dim));
+  spec.rope = read_rope(keys, spec, pairs);
+
+  const auto tokens = metadata.strings("tokenizer.ggml.tokens");
+  if (!tokens) return tokens.error();
+  spec.vocab_size = keys.number("vocab_size", 0, 1U << 24U, tokens->size());
+  if (!tokens->empty()) spec.vocab_size = static_cast<std::uint32_t>(tokens->size());
+  if (spec.vocab_size == 0) {
+    keys.fail({ErrorCode::kInvalidFile, fmt::format("{}.vocab_size is 0 and there is no vocabulary", prefix)});
+  }
+  if (keys.error()) return *keys.error();
+  return spec;
+}
+
+}  // namespace woolly::model

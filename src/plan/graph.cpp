@@ -1,0 +1,114 @@
+#include "plan/graph.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace woolly::plan {
+namespace {
+
+std::string shape_of(const gguf::TensorView& tensor) {
+  std::string text;
+  for (std::uint32_t i = 0; i < tensor.n_dims; ++i) text += fmt::format("{}{}", i == 0 ? "" : " x ", tensor.shape[i]);
+  return text;
+}
+
+}  // namespace
+
+GraphBuilder::GraphBuilder(model::Spec spec, const gguf::File& file) : file_(file) { graph_.spec = std::move(spec); }
+
+void GraphBuilder::fail(Error error) {
+  if (!error_) error_ = std::move(error);
+}
+
+const gguf::TensorView* GraphBuilder::require(const std::string& name, std::uint64_t n_cols, std::uint64_t n_rows) {
+  const gguf::TensorView* tensor = file_.find_tensor(name);
+  if (tensor == nullptr) {
+    fail({ErrorCode::kInvalidFile, fmt::format("tensor {} is missing", name)});
+    return nullptr;
+  }
+  if (tensor->n_cols() != n_cols || tensor->n_rows() != n_rows || tensor->n_dims > 2) {
+    fail({ErrorCode::kInvalidFile,
+          fmt::format("tensor {} has shape {}, expected {}", name, shape_of(*tensor),
+                      n_rows == 1 ? fmt::format("{}", n_cols) : fmt::format("{} x {}", n_cols, n_rows))});
+    return nullptr;
+  }
+  return tensor;
+}
+
+BufferId GraphBuilder::buffer(std::string name, std::uint64_t width) {
+  graph_.buffers.push_back({std::move(name), width});
+  return {static_cast<std::uint32_t>(graph_.buffers.size() - 1)};
+}
+
+VectorId GraphBuilder::vector(const std::string& name, std::uint64_t n) {
+  graph_.vectors.push_back({require(name, n, 1)});
+  return {static_cast<std::uint32_t>(graph_.vectors.size() - 1)};
+}
+
+std::optional<VectorId> GraphBuilder::optional_vector(const std::string& name, std::uint64_t n) {
+  if (file_.find_tensor(name) == nullptr) return std::nullopt;
+  return vector(name, n);
+}
+
+MatrixId GraphBuilder::matrix(const gguf::TensorView* tensor) {
+  for (std::size_t i = 0; i < graph_.matrices.size(); ++i) {  // a tied embedding is packed once
+    if (graph_.matrices[i].tensor == tensor) return {static_cast<std::uint32_t>(i)};
+  }
+  graph_.matrices.push_back({tensor});
+  return {static_cast<std::uint32_t>(graph_.matrices.size() - 1)};
+}
+
+void GraphBuilder::embed(const std::string& tensor, BufferId out) {
+  const gguf::TensorView* table = require(tensor, graph_.spec.hidden_dim, graph_.spec.vocab_size);
+  graph_.steps.push_back({"embed", Embed{matrix(table), out}});
+}
+
+void GraphBuilder::linear(std::string step, BufferId in, std::optional<Norm> norm,
+                          const std::vector<ProjectionSpec>& projections, Epilogue epilogue, BufferId out) {
+  Linear op{in, norm, {}, epilogue, out};
+  const std::uint64_t n_cols = graph_.buffers[in.index].width;
+  std::size_t column = 0;
+  for (const ProjectionSpec& spec : projections) {
+    Projection projection{matrix(require(spec.name + ".weight", n_cols, spec.n_rows)), {}, {}, column};
+    const gguf::TensorView* scale = spec.scale == ScaleOrder::kIgnore ? nullptr : file_.find_tensor(spec.name + ".scale");
+    if (scale != nullptr) projection.scale = vector(spec.name + ".scale", 1);
+    if (spec.may_have_bias) projection.bias = optional_vector(spec.name + ".bias", spec.n_rows);
+    if (projection.bias && scale != nullptr && spec.scale == ScaleOrder::kAfterBias) {
+      graph_.vectors[projection.bias->index].multiplier = scale;  // (y + b) * s = y * s + b * s
+    }
+    op.projections.push_back(projection);
+    if (epilogue != Epilogue::kSwiGlu) column += spec.n_rows;
+  }
+  graph_.steps.push_back({std::move(step), std::move(op)});
+}
+
+void GraphBuilder::attend(std::string step, Attend op) { graph_.steps.push_back({std::move(step), op}); }
+
+void GraphBuilder::select_rows(std::vector<BufferId> buffers) {
+  graph_.steps.push_back({"select_rows", SelectRows{std::move(buffers)}});
+}
+
+void GraphBuilder::logits(BufferId in, Norm norm, bool may_have_bias) {
+  const model::Spec& spec = graph_.spec;
+  const bool is_tied = file_.find_tensor("output.weight") == nullptr;
+  Linear op{in, norm, {}, Epilogue::kStore, buffer("logits", spec.vocab_size)};
+  Projection projection{matrix(require(is_tied ? "token_embd.weight" : "output.weight", spec.hidden_dim, spec.vocab_size)),
+                        {}, {}, 0};
+  if (may_have_bias) projection.bias = optional_vector("output.bias", spec.vocab_size);
+  op.projections.push_back(projection);
+  graph_.logits = op.out;
+  graph_.buffers[op.out.index].has_only_logit_rows = true;
+  graph_.steps.push_back({"logits", std::move(op)});
+}
+
+void GraphBuilder::rope_factors(const std::string& tensor) {
+  graph_.rope_factors = optional_vector(tensor, graph_.spec.rope.n_rot / 2);
+}
+
+Result<Graph> GraphBuilder::finish() {
+  if (error_) return std::move(*error_);
+  return std::move(graph_);
+}
+
+}  // namespace woolly::plan

@@ -1,0 +1,99 @@
+// What an architecture's recipe writes: steps over named tensors, checked against the file as they are written.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gguf/gguf.h"
+#include "model/spec.h"
+#include "plan/op.h"
+#include "woolly/error.h"
+
+namespace woolly::plan {
+
+/// A matrix of the file, [n_rows, n_cols]. The view's owner is the gguf::File.
+struct Matrix {
+  const gguf::TensorView* tensor;
+};
+
+/// A vector of the file as float32, times a number of the file if there is one.
+struct Vector {
+  const gguf::TensorView* tensor;
+  const gguf::TensorView* multiplier = nullptr;  ///< One element; nullptr: 1.
+};
+
+/// A buffer of activations, [rows, width] float32.
+struct Buffer {
+  std::string name;
+  std::uint64_t width;
+  bool has_only_logit_rows = false;  ///< Rows are those whose logits are wanted.
+};
+
+/// Everything between facts and kernels.
+struct Graph {
+  model::Spec spec;
+  std::vector<Matrix> matrices;
+  std::vector<Vector> vectors;
+  std::vector<Buffer> buffers;
+  std::vector<Step> steps;
+  std::optional<VectorId> rope_factors;
+  BufferId logits;
+};
+
+/// How the per-tensor scale of a projection (`<name>.scale`) combines with its bias.
+enum class ScaleOrder : std::uint8_t {
+  kIgnore,      ///< There is no such scale in this architecture.
+  kBeforeBias,  ///< (W x) * scale + bias.
+  kAfterBias,   ///< (W x + bias) * scale.
+};
+
+/// Where a projection's parts are looked for: `<name>.weight` (required), `<name>.bias` and `<name>.scale` (optional).
+struct ProjectionSpec {
+  std::string name;
+  std::uint64_t n_rows;
+  bool may_have_bias = false;
+  ScaleOrder scale = ScaleOrder::kIgnore;
+};
+
+/// Writes a Graph. The first error sticks, so that recipes stay straight; `finish` returns it.
+class GraphBuilder {
+ public:
+  /// Borrows `file`, which must outlive the Graph.
+  GraphBuilder(model::Spec spec, const gguf::File& file);
+
+  [[nodiscard]] const model::Spec& spec() const { return graph_.spec; }
+
+  /// A buffer of activations.
+  BufferId buffer(std::string name, std::uint64_t width);
+  /// `<name>` as float32, exactly `n` elements; an error if it is missing.
+  VectorId vector(const std::string& name, std::uint64_t n);
+  std::optional<VectorId> optional_vector(const std::string& name, std::uint64_t n);
+
+  void embed(const std::string& tensor, BufferId out);
+  /// All `projections` of one input; their rows go to consecutive columns of `out`.
+  void linear(std::string step, BufferId in, std::optional<Norm> norm, const std::vector<ProjectionSpec>& projections,
+              Epilogue epilogue, BufferId out);
+  void attend(std::string step, Attend op);
+  void select_rows(std::vector<BufferId> buffers);
+  /// Norm and output matrix: `tensor`, or the embedding table where the file has none; `<output>.bias` if allowed.
+  void logits(BufferId in, Norm norm, bool may_have_bias);
+  /// The tensor that divides the angles of the rotary embedding, if the file has it.
+  void rope_factors(const std::string& tensor);
+
+  Result<Graph> finish();
+
+ private:
+  const gguf::TensorView* require(const std::string& name, std::uint64_t n_cols, std::uint64_t n_rows);
+  MatrixId matrix(const gguf::TensorView* tensor);
+  void fail(Error error);
+
+  const gguf::File& file_;
+  Graph graph_;
+  std::optional<Error> error_;
+};
+
+}  // namespace woolly::plan

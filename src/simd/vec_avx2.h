@@ -1,0 +1,165 @@
+// AVX2 with FMA and F16C: two ymm registers for sixteen lanes. See vec.h.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace woolly::simd::WOOLLY_ISA {
+namespace {
+
+struct F32 { __m256 lo, hi; };
+struct I32 { __m256i lo, hi; };
+struct Bytes { __m256i lo, hi; };
+
+/// Sixteen registers hold the sums of one column; a second column spills a little and still pays by sharing the
+/// unpacked weights.
+constexpr int kMaxColumns = 2;
+/// `dot_s8` takes signed weights as they are.
+constexpr int kSignedBias = 0;
+
+inline __m256i loadu(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+inline __m128i loadu128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+inline __m128i loadu64(const void* p) { return _mm_loadl_epi64(static_cast<const __m128i*>(p)); }
+
+/// Vectors of keys, and of a value's dimensions, that attention works on at once.
+constexpr int kKeyVectors = 1;
+constexpr int kValueVectors = 1;
+
+// Floats.
+inline F32 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+inline void store(float* p, F32 a) {
+  _mm256_storeu_ps(p, a.lo);
+  _mm256_storeu_ps(p + 8, a.hi);
+}
+inline F32 splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+inline F32 fma(F32 a, F32 b, F32 c) { return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)}; }
+inline F32 add(F32 a, F32 b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
+inline F32 sub(F32 a, F32 b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
+inline F32 mul(F32 a, F32 b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
+inline F32 div(F32 a, F32 b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
+/// The larger; `b` where either is NaN.
+inline F32 max(F32 a, F32 b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
+/// The smaller; `b` where either is NaN.
+inline F32 min(F32 a, F32 b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
+inline F32 round_even(F32 a) {
+  return {_mm256_round_ps(a.lo, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
+          _mm256_round_ps(a.hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+inline F32 load_f16(const std::uint16_t* p) { return {_mm256_cvtph_ps(loadu128(p)), _mm256_cvtph_ps(loadu128(p + 8))}; }
+inline void store_f16(std::uint16_t* p, F32 a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.lo, _MM_FROUND_TO_NEAREST_INT));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(a.hi, _MM_FROUND_TO_NEAREST_INT));
+}
+inline F32 load_bf16(const std::uint16_t* p) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(loadu128(p)), 16)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(loadu128(p + 8)), 16))};
+}
+
+// Integers.
+inline I32 splat_i32(std::int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+inline I32 add(I32 a, I32 b) { return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
+inline I32 sub(I32 a, I32 b) { return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)}; }
+inline I32 mul(I32 a, I32 b) { return {_mm256_mullo_epi32(a.lo, b.lo), _mm256_mullo_epi32(a.hi, b.hi)}; }
+inline I32 bit_and(I32 a, I32 b) { return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)}; }
+inline I32 bit_or(I32 a, I32 b) { return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
+template <int kBits> I32 shift_left(I32 a) { return {_mm256_slli_epi32(a.lo, kBits), _mm256_slli_epi32(a.hi, kBits)}; }
+template <int kBits> I32 shift_right(I32 a) { return {_mm256_srli_epi32(a.lo, kBits), _mm256_srli_epi32(a.hi, kBits)}; }
+inline I32 shift_right_by(I32 a, int bits) {
+  const __m128i n = _mm_cvtsi32_si128(bits);
+  return {_mm256_srl_epi32(a.lo, n), _mm256_srl_epi32(a.hi, n)};
+}
+inline I32 max_unsigned(I32 a, I32 b) { return {_mm256_max_epu32(a.lo, b.lo), _mm256_max_epu32(a.hi, b.hi)}; }
+inline F32 to_f32(I32 a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
+/// Of an integral value in range.
+inline I32 to_i32(F32 a) { return {_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi)}; }
+inline I32 as_i32(F32 a) { return {_mm256_castps_si256(a.lo), _mm256_castps_si256(a.hi)}; }
+inline F32 as_f32(I32 a) { return {_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)}; }
+inline void store(std::int32_t* p, I32 a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.lo);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), a.hi);
+}
+/// Sixteen bytes, one a lane.
+inline I32 load_u8(const std::uint8_t* p) {
+  return {_mm256_cvtepu8_epi32(loadu64(p)), _mm256_cvtepu8_epi32(loadu64(p + 8))};
+}
+inline I32 load_s8(const std::int8_t* p) {
+  return {_mm256_cvtepi8_epi32(loadu64(p)), _mm256_cvtepi8_epi32(loadu64(p + 8))};
+}
+/// Sixteen 16-bit words, one a lane.
+inline I32 load_u16(const std::uint16_t* p) {
+  return {_mm256_cvtepu16_epi32(loadu128(p)), _mm256_cvtepu16_epi32(loadu128(p + 8))};
+}
+/// The low bytes; values must be in [-128, 127].
+inline void store_s8(std::int8_t* p, I32 a) {
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xD8);
+  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+}
+
+// Bytes: lane i of sixteen holds bytes 4i..4i+3.
+inline Bytes load_bytes(const std::uint8_t* p) { return {loadu(p), loadu(p + 32)}; }
+inline Bytes splat_bytes(std::uint8_t x) {
+  const __m256i v = _mm256_set1_epi8(static_cast<char>(x));
+  return {v, v};
+}
+inline Bytes bit_and(Bytes a, Bytes b) { return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)}; }
+inline Bytes bit_or(Bytes a, Bytes b) { return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
+/// Shifts 16-bit words: bits cross into the neighbour byte, so a mask must follow.
+template <int kBits> Bytes shift_left(Bytes a) { return {_mm256_slli_epi16(a.lo, kBits), _mm256_slli_epi16(a.hi, kBits)}; }
+template <int kBits> Bytes shift_right(Bytes a) { return {_mm256_srli_epi16(a.lo, kBits), _mm256_srli_epi16(a.hi, kBits)}; }
+/// table[byte] for bytes 0..15; `table` holds sixteen entries.
+inline Bytes lookup16(const std::int8_t* table, Bytes index) {
+  const __m256i entries = _mm256_broadcastsi128_si256(loadu128(table));
+  return {_mm256_shuffle_epi8(entries, index.lo), _mm256_shuffle_epi8(entries, index.hi)};
+}
+/// The same four bytes in every lane.
+inline I32 splat_quad(const std::int8_t* p) {
+  std::int32_t quad;
+  __builtin_memcpy(&quad, p, 4);
+  return splat_i32(quad);
+}
+inline __m256i dot_half(__m256i acc, __m256i unsigned_bytes, __m256i signed_bytes) {
+  const __m256i pairs = _mm256_maddubs_epi16(unsigned_bytes, signed_bytes);
+  return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+/// acc + Σ_j weight[4i+j] * quad[j], weights 0..127: a pair is at most 2 * 127 * 127 = 32258, which 16 bits hold.
+inline I32 dot_u8(I32 acc, Bytes weights, I32 quad) {
+  return {dot_half(acc.lo, weights.lo, quad.lo), dot_half(acc.hi, weights.hi, quad.hi)};
+}
+/// acc + Σ_j weight[4i+j] * quad[j], weights -128..127, quad -127..127: the weight's sign moves to the activation, so
+/// a pair is at most 2 * 128 * 127 = 32512.
+inline I32 dot_s8(I32 acc, Bytes weights, I32 quad) {
+  return {dot_half(acc.lo, _mm256_abs_epi8(weights.lo), _mm256_sign_epi8(quad.lo, weights.lo)),
+          dot_half(acc.hi, _mm256_abs_epi8(weights.hi), _mm256_sign_epi8(quad.hi, weights.hi))};
+}
+
+// Reductions, in the fixed tree.
+inline float reduce_add(F32 a) {
+  const __m256 h8 = _mm256_add_ps(a.lo, a.hi);
+  const __m128 h4 = _mm_add_ps(_mm256_castps256_ps128(h8), _mm256_extractf128_ps(h8, 1));
+  const __m128 h2 = _mm_add_ps(h4, _mm_movehl_ps(h4, h4));
+  return _mm_cvtss_f32(_mm_add_ss(h2, _mm_movehdup_ps(h2)));
+}
+inline float reduce_max(F32 a) {
+  const __m256 h8 = _mm256_max_ps(a.lo, a.hi);
+  const __m128 h4 = _mm_max_ps(_mm256_castps256_ps128(h8), _mm256_extractf128_ps(h8, 1));
+  const __m128 h2 = _mm_max_ps(h4, _mm_movehl_ps(h4, h4));
+  return _mm_cvtss_f32(_mm_max_ss(h2, _mm_movehdup_ps(h2)));
+}
+inline std::uint32_t reduce_max_unsigned(I32 a) {
+  const __m256i h8 = _mm256_max_epu32(a.lo, a.hi);
+  const __m128i h4 = _mm_max_epu32(_mm256_castsi256_si128(h8), _mm256_extracti128_si256(h8, 1));
+  const __m128i h2 = _mm_max_epu32(h4, _mm_shuffle_epi32(h4, 0x4E));
+  return static_cast<std::uint32_t>(_mm_cvtsi128_si32(_mm_max_epu32(h2, _mm_shuffle_epi32(h2, 0xB1))));
+}
+inline std::int32_t reduce_add(I32 a) {
+  const __m256i h8 = _mm256_add_epi32(a.lo, a.hi);
+  const __m128i h4 = _mm_add_epi32(_mm256_castsi256_si128(h8), _mm256_extracti128_si256(h8, 1));
+  const __m128i h2 = _mm_add_epi32(h4, _mm_shuffle_epi32(h4, 0x4E));
+  return _mm_cvtsi128_si32(_mm_add_epi32(h2, _mm_shuffle_epi32(h2, 0xB1)));
+}
+
+}  // namespace
+}  // namespace woolly::simd::WOOLLY_ISA

@@ -1,0 +1,124 @@
+// AVX-512 (x86-64-v4) with VNNI: one zmm register for sixteen lanes. See vec.h.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace woolly::simd::WOOLLY_ISA {
+namespace {
+
+struct F32 { __m512 v; };
+struct I32 { __m512i v; };
+struct Bytes { __m512i v; };
+
+/// Columns that a matrix kernel works on at once: two accumulators each of a block's sums, of the scaled sums and of
+/// the mins fill 24 of the 32 registers.
+constexpr int kMaxColumns = 4;
+/// What `dot_s8` adds to each weight; see there.
+constexpr int kSignedBias = 128;
+
+/// Vectors of keys, and of a value's dimensions, that attention works on at once.
+constexpr int kKeyVectors = 4;
+constexpr int kValueVectors = 2;
+
+// Floats.
+inline F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+inline void store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
+inline F32 splat(float x) { return {_mm512_set1_ps(x)}; }
+inline F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline F32 add(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline F32 sub(F32 a, F32 b) { return {_mm512_sub_ps(a.v, b.v)}; }
+inline F32 mul(F32 a, F32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline F32 div(F32 a, F32 b) { return {_mm512_div_ps(a.v, b.v)}; }
+/// The larger; `b` where either is NaN.
+inline F32 max(F32 a, F32 b) { return {_mm512_max_ps(a.v, b.v)}; }
+/// The smaller; `b` where either is NaN.
+inline F32 min(F32 a, F32 b) { return {_mm512_min_ps(a.v, b.v)}; }
+inline F32 round_even(F32 a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+inline F32 load_f16(const std::uint16_t* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+inline void store_f16(std::uint16_t* p, F32 a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
+}
+inline F32 load_bf16(const std::uint16_t* p) {
+  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
+}
+
+// Integers.
+inline I32 splat_i32(std::int32_t x) { return {_mm512_set1_epi32(x)}; }
+inline I32 add(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
+inline I32 sub(I32 a, I32 b) { return {_mm512_sub_epi32(a.v, b.v)}; }
+inline I32 mul(I32 a, I32 b) { return {_mm512_mullo_epi32(a.v, b.v)}; }
+inline I32 bit_and(I32 a, I32 b) { return {_mm512_and_si512(a.v, b.v)}; }
+inline I32 bit_or(I32 a, I32 b) { return {_mm512_or_si512(a.v, b.v)}; }
+template <int kBits> I32 shift_left(I32 a) { return {_mm512_slli_epi32(a.v, kBits)}; }
+template <int kBits> I32 shift_right(I32 a) { return {_mm512_srli_epi32(a.v, kBits)}; }
+inline I32 shift_right_by(I32 a, int bits) { return {_mm512_srl_epi32(a.v, _mm_cvtsi32_si128(bits))}; }
+inline I32 max_unsigned(I32 a, I32 b) { return {_mm512_max_epu32(a.v, b.v)}; }
+inline F32 to_f32(I32 a) { return {_mm512_cvtepi32_ps(a.v)}; }
+/// Of an integral value in range.
+inline I32 to_i32(F32 a) { return {_mm512_cvtps_epi32(a.v)}; }
+inline I32 as_i32(F32 a) { return {_mm512_castps_si512(a.v)}; }
+inline F32 as_f32(I32 a) { return {_mm512_castsi512_ps(a.v)}; }
+inline void store(std::int32_t* p, I32 a) { _mm512_storeu_si512(p, a.v); }
+/// Sixteen bytes, one a lane.
+inline I32 load_u8(const std::uint8_t* p) {
+  return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+inline I32 load_s8(const std::int8_t* p) {
+  return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+/// Sixteen 16-bit words, one a lane.
+inline I32 load_u16(const std::uint16_t* p) {
+  return {_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+/// The low bytes; values must be in [-128, 127].
+inline void store_s8(std::int8_t* p, I32 a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
+}
+
+// Bytes: lane i of sixteen holds bytes 4i..4i+3.
+inline Bytes load_bytes(const std::uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+inline Bytes splat_bytes(std::uint8_t x) { return {_mm512_set1_epi8(static_cast<char>(x))}; }
+inline Bytes bit_and(Bytes a, Bytes b) { return {_mm512_and_si512(a.v, b.v)}; }
+inline Bytes bit_or(Bytes a, Bytes b) { return {_mm512_or_si512(a.v, b.v)}; }
+/// Shifts 16-bit words: bits cross into the neighbour byte, so a mask must follow.
+template <int kBits> Bytes shift_left(Bytes a) { return {_mm512_slli_epi16(a.v, kBits)}; }
+template <int kBits> Bytes shift_right(Bytes a) { return {_mm512_srli_epi16(a.v, kBits)}; }
+/// table[byte] for bytes 0..15; `table` holds sixteen entries.
+inline Bytes lookup16(const std::int8_t* table, Bytes index) {
+  const __m512i entries = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
+  return {_mm512_shuffle_epi8(entries, index.v)};
+}
+/// The same four bytes in every lane.
+inline I32 splat_quad(const std::int8_t* p) {
+  std::int32_t quad;
+  __builtin_memcpy(&quad, p, 4);
+  return {_mm512_set1_epi32(quad)};
+}
+/// acc + Σ_j weight[4i+j] * quad[j], weights 0..127.
+inline I32 dot_u8(I32 acc, Bytes weights, I32 quad) { return {_mm512_dpbusd_epi32(acc.v, weights.v, quad.v)}; }
+/// acc + Σ_j (weight[4i+j] + kSignedBias) * quad[j], weights -128..127: the multiplier wants unsigned weights, so the
+/// caller starts its sums at -kSignedBias * Σ quad.
+inline I32 dot_s8(I32 acc, Bytes weights, I32 quad) {
+  const __m512i biased = _mm512_xor_si512(weights.v, _mm512_set1_epi8(static_cast<char>(0x80)));
+  return {_mm512_dpbusd_epi32(acc.v, biased, quad.v)};
+}
+
+// Reductions, in the fixed tree.
+inline float reduce_add(F32 a) {
+  const __m256 h8 = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  const __m128 h4 = _mm_add_ps(_mm256_castps256_ps128(h8), _mm256_extractf128_ps(h8, 1));
+  const __m128 h2 = _mm_add_ps(h4, _mm_movehl_ps(h4, h4));
+  return _mm_cvtss_f32(_mm_add_ss(h2, _mm_movehdup_ps(h2)));
+}
+inline float reduce_max(F32 a) { return _mm512_reduce_max_ps(a.v); }
+inline std::uint32_t reduce_max_unsigned(I32 a) { return _mm512_reduce_max_epu32(a.v); }
+inline std::int32_t reduce_add(I32 a) { return _mm512_reduce_add_epi32(a.v); }
+
+}  // namespace
+}  // namespace woolly::simd::WOOLLY_ISA
