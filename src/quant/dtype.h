@@ -31,6 +31,9 @@ std::span<const DTypeInfo> all_dtypes() noexcept;
 /// The row of a GGUF type id, or nullptr for one that is not known.
 const DTypeInfo* find_dtype(std::uint32_t gguf_id) noexcept;
 
+/// The name of a type that ggml defines or once defined and that is not in the table, for messages; empty for any other.
+std::string_view unread_type_name(std::uint32_t gguf_id) noexcept;
+
 /// The row of a known type.
 const DTypeInfo& info(DType type) noexcept;
 
