@@ -52,7 +52,8 @@ class Metadata {
   /// In the order of the file.
   [[nodiscard]] std::span<const Entry> entries() const noexcept { return entries_; }
 
-  // Scalars. Integers of any width and sign are accepted where the value fits; floats take F32 and F64.
+  // Scalars. Integers of any width and sign are accepted where the value fits; floats take f32, and f64 within its
+  // range. Infinities and NaNs come through: whoever asks knows the range that a key allows.
   [[nodiscard]] Result<std::uint64_t> get_uint(std::string_view key) const;
   [[nodiscard]] Result<float> get_float(std::string_view key) const;
   [[nodiscard]] Result<bool> get_bool(std::string_view key) const;
@@ -63,11 +64,13 @@ class Metadata {
   [[nodiscard]] Result<std::optional<float>> find_float(std::string_view key) const;
   [[nodiscard]] Result<std::optional<bool>> find_bool(std::string_view key) const;
   [[nodiscard]] Result<std::optional<std::string_view>> find_string(std::string_view key) const;
-  // Arrays; an empty one where the key is missing.
+  // Arrays; an empty one where the key is missing. `floats` takes f32 and f64, `ints` all integers that fit and
+  // booleans as 0 and 1.
   [[nodiscard]] Result<std::span<const std::string_view>> strings(std::string_view key) const;
   [[nodiscard]] Result<std::vector<float>> floats(std::string_view key) const;
   [[nodiscard]] Result<std::vector<std::int64_t>> ints(std::string_view key) const;
 
+  /// `key` must not be there yet. The bytes of key and value must outlive this.
   void add(std::string_view key, Value value);
 
  private:
@@ -120,15 +123,17 @@ class File {
   std::vector<std::shared_ptr<const void>> storage_;
 };
 
-/// Parses a header. `header` holds the first bytes of a file of `file_size` bytes: all of its metadata and tensor
-/// descriptions. Where `header` ends too early although the file goes on, the error is kTruncatedHeader's message and
-/// `needs_more` is set, so that a loader reads on; a file that ends too early is kInvalidFile.
-/// `name` names the file in messages.
+/// Parses a header: `header` holds the first bytes of a file of `file_size` bytes. Counts and lengths are held against
+/// what is left of the file before anything is allocated for them. Errors name the file by `name` and are kInvalidFile,
+/// or kUnsupported where the file may be sound but has a version, byte order or tensor type that is not read here.
+/// Where only `header` ends too early and the file goes on, the call fails too, and sets `*needs_more` (false in all
+/// other cases) so that a loader can come back with more of the file.
 Result<File> parse(std::shared_ptr<const std::vector<std::byte>> header, std::uint64_t file_size, std::string_view name,
                    bool* needs_more = nullptr);
 
-/// Merges the parts of a split model, in order: `split.no`, `split.count` and `split.tensors.count` must agree and no
-/// tensor may appear twice. A single part comes back as it is.
+/// Merges the parts of a split model, in order; the metadata of the first counts. Where they are present, `split.no`,
+/// `split.count` and `split.tensors.count` must agree with what is given, and no tensor may appear twice. `parts` must
+/// not be empty; a file that was never split is one part.
 Result<File> merge_parts(std::vector<File> parts);
 
 }  // namespace woolly::gguf
