@@ -7,6 +7,7 @@
 #include "gguf/printable.h"
 #include "text/byte_level_bpe.h"
 #include "text/sentencepiece.h"
+#include "text/wordpiece.h"
 
 namespace woolly::text {
 
@@ -14,8 +15,9 @@ Result<std::unique_ptr<const Tokenizer>> load_tokenizer(const gguf::Metadata& me
   WOOLLY_TRY(const std::string_view model, metadata.get_string("tokenizer.ggml.model"));
   if (model == "gpt2") return ByteLevelBpe::from(metadata);
   if (model == "llama") return SentencePiece::from(metadata);
-  return Error{ErrorCode::kUnsupported,
-               fmt::format("tokenizer.ggml.model: '{}', known are 'gpt2' and 'llama'", gguf::printable(model))};
+  if (model == "bert") return WordPiece::from(metadata);
+  return Error{ErrorCode::kUnsupported, fmt::format("tokenizer.ggml.model: '{}', known are 'gpt2', 'llama' and 'bert'",
+                                                    gguf::printable(model))};
 }
 
 }  // namespace woolly::text
