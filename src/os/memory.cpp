@@ -18,9 +18,8 @@ namespace {
 constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;  // x86-64 and aarch64 with 4 KiB pages
 
 Error refused(std::uint64_t bytes, const char* purpose, const char* reason) {
-  return {ErrorCode::kLimitExceeded,
-          fmt::format("{}: cannot reserve {} bytes ({:.1f} GiB) of memory: {}", purpose, bytes,
-                      static_cast<double>(bytes) / (1 << 30), reason)};
+  return {ErrorCode::kLimitExceeded, fmt::format("{}: cannot reserve {} bytes ({:.1f} GiB) of memory: {}", purpose,
+                                                 bytes, static_cast<double>(bytes) / (1 << 30), reason)};
 }
 
 }  // namespace
@@ -28,7 +27,8 @@ Error refused(std::uint64_t bytes, const char* purpose, const char* reason) {
 Result<Memory> Memory::reserve(std::uint64_t bytes, const char* purpose) {
   if (bytes == 0) return Error{ErrorCode::kInvalidArgument, fmt::format("{}: 0 bytes of memory asked for", purpose)};
   // mmap aligns to 4 KiB pages only: one huge page more leaves room to begin at a multiple of 2 MiB.
-  if (bytes > std::numeric_limits<std::size_t>::max() / 2) return refused(bytes, purpose, "more than an address can name");
+  if (bytes > std::numeric_limits<std::size_t>::max() / 2)
+    return refused(bytes, purpose, "more than an address can name");
   const std::uint64_t mapping_size = base::round_up(bytes, kHugePage) + kHugePage;
   void* mapping = mmap(nullptr, static_cast<std::size_t>(mapping_size), PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

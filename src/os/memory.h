@@ -22,8 +22,8 @@ class Memory {
 
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
-  /// The bytes [offset, offset + bytes), which must lie inside, read as zero afterwards; whole pages among them are given
-  /// back to the system.
+  /// The bytes [offset, offset + bytes), which must lie inside, read as zero afterwards; whole pages among them are
+  /// given back to the system.
   void discard(std::uint64_t offset, std::uint64_t bytes) noexcept;
 
  private:

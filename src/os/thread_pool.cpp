@@ -58,8 +58,8 @@ class alignas(kCacheLine) Gate {
     }
     std::uint32_t word = word_.load(std::memory_order_acquire);
     while (word >> 1 == seen) {
-      const bool is_marked = (word & kSleeping) != 0 ||
-                             word_.compare_exchange_weak(word, word | kSleeping, std::memory_order_acquire);
+      const bool is_marked =
+          (word & kSleeping) != 0 || word_.compare_exchange_weak(word, word | kSleeping, std::memory_order_acquire);
       if (is_marked) {
         futex(FUTEX_WAIT_PRIVATE, word | kSleeping);  // returns at once if the word has changed
         word = word_.load(std::memory_order_acquire);

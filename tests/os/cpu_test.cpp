@@ -97,10 +97,9 @@ TEST(DefaultThreadCount, RoundsAQuotaOfOneAndAHalfUp) {
 TEST(DefaultThreadCount, ReadsTheQuotaWhereTheContainerIsTheMount) {
   EXPECT_EQ(threads({{kOnline, "0-15"}, {kMembership, "0::/\n"}, {"sys/fs/cgroup/cpu.max", "400000 100000\n"}}), 4u);
   // Without a cgroup namespace /proc names the group by its path outside of the container.
-  EXPECT_EQ(threads({{kOnline, "0-15"},
-                     {kMembership, "0::/docker/0123\n"},
-                     {"sys/fs/cgroup/cpu.max", "400000 100000\n"}}),
-            4u);
+  EXPECT_EQ(
+      threads({{kOnline, "0-15"}, {kMembership, "0::/docker/0123\n"}, {"sys/fs/cgroup/cpu.max", "400000 100000\n"}}),
+      4u);
   EXPECT_EQ(threads({{kOnline, "0-15"}, {kMembership, "0::/../x\n"}, {"sys/fs/cgroup/cpu.max", "400000 100000"}}), 4u);
 }
 
@@ -131,8 +130,9 @@ TEST(DefaultThreadCount, IsOneWhereNothingCanBeRead) {
 }
 
 TEST(DefaultThreadCount, SurvivesGarbage) {
-  for (const char* garbage : {"", "\n", "x", "-", "0-", "-3", "3-1", "0-99999999999999999999", "0-4000000000", ",,,",
-                              "0;1", "1 2 3", "max", "max max", "100000us", "-1 100000", "100000 0", "nan inf", "::::"}) {
+  for (const char* garbage :
+       {"", "\n", "x", "-", "0-", "-3", "3-1", "0-99999999999999999999", "0-4000000000", ",,,", "0;1", "1 2 3", "max",
+        "max max", "100000us", "-1 100000", "100000 0", "nan inf", "::::"}) {
     SCOPED_TRACE(garbage);
     // As the list of CPUs, no core is known.
     EXPECT_EQ(threads({{kOnline, garbage}}), 1u);

@@ -17,7 +17,8 @@ bool is_all(const std::byte* from, std::uint64_t n, int value) {
 }
 
 TEST(Memory, IsAlignedAndZero) {
-  for (const std::uint64_t bytes : {std::uint64_t{1}, std::uint64_t{4096}, 2 * kMiB - 1, 2 * kMiB, 2 * kMiB + 1, 7 * kMiB}) {
+  for (const std::uint64_t bytes :
+       {std::uint64_t{1}, std::uint64_t{4096}, 2 * kMiB - 1, 2 * kMiB, 2 * kMiB + 1, 7 * kMiB}) {
     auto memory = Memory::reserve(bytes, "test");
     ASSERT_TRUE(memory) << memory.error().message;
     EXPECT_EQ(memory->size(), bytes);

@@ -106,7 +106,8 @@ TEST_P(ThreadPoolOfSize, BarrierWaitsForALateThread) {
 TEST_P(ThreadPoolOfSize, ParallelForCoversEachIndexOnce) {
   const auto pool = make_pool(GetParam());
   for (const std::size_t n : {0u, 1u, 2u, 7u, 64u, 1000u}) {
-    for (const std::size_t grain : {std::size_t{1}, std::size_t{3}, std::size_t{64}, std::size_t{5000}, ~std::size_t{0}}) {
+    for (const std::size_t grain :
+         {std::size_t{1}, std::size_t{3}, std::size_t{64}, std::size_t{5000}, ~std::size_t{0}}) {
       std::vector<int> n_visits(n);
       pool->parallel_for(n, grain, [&](std::size_t begin, std::size_t end) {
         EXPECT_LT(begin, end);
