@@ -1,0 +1,363 @@
+#include "reference/reference_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "base/assert.h"
+#include "gguf/load.h"
+#include "quant/dtype.h"
+
+namespace woolly::reference {
+
+// -- loading --------------------------------------------------------------------------------------------------------
+
+/// Reads the keys and tensors that the three architectures define and nothing else. What a file may leave out, and what
+/// it means then, follows llama.cpp (src/llama-model.cpp, src/models/{llama,qwen2,qwen3}.cpp at v0.5.0).
+class Loader {
+ public:
+  Loader(const gguf::File& file, const os::TensorSource& source) : file_(file), source_(source) {}
+
+  Result<ReferenceModel> load() {
+    WOOLLY_TRY(const std::string_view architecture, file_.metadata.get_string("general.architecture"));
+    architecture_ = architecture;
+    is_llama_ = architecture == "llama";
+    if (!is_llama_ && architecture != "qwen2" && architecture != "qwen3") {
+      return Error{ErrorCode::kUnsupported, fmt::format("the reference has no architecture {}", architecture)};
+    }
+    WOOLLY_CHECK(read_shape());
+    WOOLLY_CHECK(read_rope());
+    WOOLLY_CHECK(read_tensors());
+    return std::move(model_);
+  }
+
+ private:
+  std::string key(std::string_view name) const { return fmt::format("{}.{}", architecture_, name); }
+
+  /// 0 means "not set" for all numbers that are read by these.
+  Result<std::size_t> find_uint(std::string_view name, std::size_t unset) const {
+    WOOLLY_TRY(const auto value, file_.metadata.find_uint(key(name)));
+    return value.value_or(0) != 0 ? static_cast<std::size_t>(*value) : unset;
+  }
+  Result<double> find_float(std::string_view name, double unset) const {
+    WOOLLY_TRY(const auto value, file_.metadata.find_float(key(name)));
+    return value.value_or(0) != 0 ? static_cast<double>(*value) : unset;
+  }
+
+  Status read_shape() {
+    const gguf::Metadata& metadata = file_.metadata;
+    WOOLLY_TRY(const std::uint64_t n_layers, metadata.get_uint(key("block_count")));
+    WOOLLY_TRY(const std::uint64_t hidden_dim, metadata.get_uint(key("embedding_length")));
+    WOOLLY_TRY(const std::uint64_t ffn_dim, metadata.get_uint(key("feed_forward_length")));
+    WOOLLY_TRY(const std::uint64_t n_heads, metadata.get_uint(key("attention.head_count")));
+    WOOLLY_TRY(const float rms_eps, metadata.get_float(key("attention.layer_norm_rms_epsilon")));
+    WOOLLY_TRY(model_.n_kv_heads_, find_uint("attention.head_count_kv", n_heads));
+    if (n_heads == 0 || n_heads % model_.n_kv_heads_ != 0) {
+      return Error{ErrorCode::kInvalidFile, fmt::format("{} heads, {} KV heads", n_heads, model_.n_kv_heads_)};
+    }
+    WOOLLY_TRY(model_.head_dim_, find_uint("attention.key_length", hidden_dim / n_heads));
+    WOOLLY_TRY(const std::size_t value_length, find_uint("attention.value_length", hidden_dim / n_heads));
+    WOOLLY_TRY(const auto is_causal, metadata.find_bool(key("attention.causal")));
+    WOOLLY_TRY(const std::size_t n_experts, find_uint("expert_count", 0));
+    if (value_length != model_.head_dim_ || !is_causal.value_or(true) || n_experts != 0) {
+      return Error{ErrorCode::kUnsupported,
+                   "the reference has no experts, no attention to what follows, and keys as "
+                   "long as values"};
+    }
+    model_.hidden_dim_ = hidden_dim;
+    model_.ffn_dim_ = ffn_dim;
+    model_.n_heads_ = n_heads;
+    model_.rms_eps_ = static_cast<double>(rms_eps);
+    model_.layers_.resize(n_layers);
+    return {};
+  }
+
+  Status read_rope() {
+    Rope& rope = model_.rope_;
+    rope.pairs = is_llama_ ? Rope::Pairs::kNeighbours : Rope::Pairs::kHalves;
+    WOOLLY_TRY(rope.n_rot, find_uint("rope.dimension_count", model_.head_dim_));
+    if (rope.n_rot > model_.head_dim_ || rope.n_rot % 2 != 0) {
+      return Error{ErrorCode::kInvalidFile, fmt::format("{} of {} elements turn", rope.n_rot, model_.head_dim_)};
+    }
+    WOOLLY_TRY(rope.base, find_float("rope.freq_base", 10000));
+    WOOLLY_TRY(rope.magnitude, find_float("rope.scaling.attn_factor", 1));
+    WOOLLY_TRY(const auto type, file_.metadata.find_string(key("rope.scaling.type")));
+    if (type == "none") return {};
+    if (type.has_value() && type != "linear" && type != "yarn") {
+      return Error{ErrorCode::kUnsupported, fmt::format("the reference has no RoPE scaling {}", *type)};
+    }
+    const bool has_factor = file_.metadata.has(key("rope.scaling.factor"));
+    WOOLLY_TRY(rope.factor, find_float(has_factor ? "rope.scaling.factor" : "rope.scale_linear", 1));
+    rope.is_yarn = type == "yarn";
+    WOOLLY_TRY(const std::size_t context, find_uint("context_length", 0));
+    WOOLLY_TRY(rope.original_context, find_uint("rope.scaling.original_context_length", context));
+    return {};
+  }
+
+  Status read_tensors() {
+    const gguf::TensorView* embd = file_.find_tensor("token_embd.weight");
+    model_.vocab_size_ = embd != nullptr ? embd->n_rows() : 0;
+    const std::size_t vocab = model_.vocab_size_;
+    const std::size_t hidden = model_.hidden_dim_;
+    WOOLLY_TRY(model_.token_embd_, read("token_embd.weight", hidden, vocab));
+    WOOLLY_TRY(model_.output_norm_, read("output_norm.weight", hidden, 1));
+    model_.output_ = {.n_rows = vocab, .n_cols = hidden, .weight = model_.token_embd_, .bias = {}};  // "tied"
+    if (file_.find_tensor("output.weight") != nullptr) {
+      WOOLLY_TRY(model_.output_.weight, read("output.weight", hidden, vocab));
+    }
+    if (architecture_ == "qwen2") {
+      WOOLLY_TRY(model_.output_.bias, read_optional("output.bias", vocab));
+    }
+    if (is_llama_) {
+      WOOLLY_TRY(model_.rope_.freq_factors, read_optional("rope_freqs.weight", model_.rope_.n_rot / 2));
+    }
+    for (std::size_t i = 0; i < model_.layers_.size(); ++i) {
+      WOOLLY_CHECK(read_attention(fmt::format("blk.{}.", i), model_.layers_[i]));
+      WOOLLY_CHECK(read_ffn(fmt::format("blk.{}.", i), model_.layers_[i]));
+    }
+    return {};
+  }
+
+  Status read_attention(const std::string& prefix, Layer& layer) {
+    const std::size_t hidden = model_.hidden_dim_;
+    const std::size_t q_dim = model_.n_heads_ * model_.head_dim_;
+    const std::size_t kv_dim = model_.n_kv_heads_ * model_.head_dim_;
+    WOOLLY_TRY(layer.attn_norm, read(prefix + "attn_norm.weight", hidden, 1));
+    WOOLLY_TRY(layer.q, read_linear(prefix + "attn_q", hidden, q_dim, {.has_bias = true, .has_scale = true}));
+    WOOLLY_TRY(layer.k, read_linear(prefix + "attn_k", hidden, kv_dim, {.has_bias = true, .has_scale = true}));
+    WOOLLY_TRY(layer.v, read_linear(prefix + "attn_v", hidden, kv_dim, {.has_bias = true, .has_scale = true}));
+    WOOLLY_TRY(layer.attn_output,
+               read_linear(prefix + "attn_output", q_dim, hidden, {.has_bias = is_llama_, .has_scale = true}));
+    if (architecture_ == "qwen3") {
+      WOOLLY_TRY(layer.q_norm, read(prefix + "attn_q_norm.weight", model_.head_dim_, 1));
+      WOOLLY_TRY(layer.k_norm, read(prefix + "attn_k_norm.weight", model_.head_dim_, 1));
+    }
+    return {};
+  }
+
+  Status read_ffn(const std::string& prefix, Layer& layer) {
+    const std::size_t hidden = model_.hidden_dim_;
+    const std::size_t ffn = model_.ffn_dim_;
+    const Optional optional{.has_bias = is_llama_, .has_scale = architecture_ != "qwen2", .scales_bias = true};
+    WOOLLY_TRY(layer.ffn_norm, read(prefix + "ffn_norm.weight", hidden, 1));
+    WOOLLY_TRY(layer.ffn_gate, read_linear(prefix + "ffn_gate", hidden, ffn, optional));
+    WOOLLY_TRY(layer.ffn_up, read_linear(prefix + "ffn_up", hidden, ffn, optional));
+    WOOLLY_TRY(layer.ffn_down, read_linear(prefix + "ffn_down", ffn, hidden, optional));
+    return {};
+  }
+
+  /// What an architecture lets stand beside a matrix; a file may leave out each, and more than that is not read.
+  struct Optional {
+    bool has_bias = false;
+    bool has_scale = false;
+    bool scales_bias = false;
+  };
+
+  Result<Linear> read_linear(const std::string& name, std::size_t n_cols, std::size_t n_rows, Optional optional) {
+    Linear linear{.n_rows = n_rows, .n_cols = n_cols, .weight = {}, .bias = {}};
+    linear.scales_bias = optional.scales_bias;
+    WOOLLY_TRY(linear.weight, read(name + ".weight", n_cols, n_rows));
+    if (optional.has_bias) {
+      WOOLLY_TRY(linear.bias, read_optional(name + ".bias", n_rows));
+    }
+    if (optional.has_scale) {
+      WOOLLY_TRY(const std::vector<float> scale, read_optional(name + ".scale", 1));
+      if (!scale.empty()) linear.scale = static_cast<double>(scale[0]);
+    }
+    return linear;
+  }
+
+  /// A vector, or an empty one where the file has none of that name.
+  Result<std::vector<float>> read_optional(const std::string& name, std::size_t n) {
+    if (file_.find_tensor(name) == nullptr) return std::vector<float>{};
+    return read(name, n, 1);
+  }
+
+  Result<std::vector<float>> read(const std::string& name, std::size_t n_cols, std::size_t n_rows) {
+    const gguf::TensorView* tensor = file_.find_tensor(name);
+    if (tensor == nullptr) return Error{ErrorCode::kInvalidFile, fmt::format("{}: missing", name)};
+    if (tensor->n_cols() != n_cols || tensor->n_rows() != n_rows) {
+      return Error{ErrorCode::kInvalidFile, fmt::format("{}: {} rows of {}, expected {} of {}", name, tensor->n_rows(),
+                                                        tensor->n_cols(), n_rows, n_cols)};
+    }
+    std::vector<std::byte> bytes(tensor->size);
+    WOOLLY_CHECK(source_.read(tensor->file, tensor->offset, bytes));
+    std::vector<float> values(n_rows * n_cols);
+    const quant::DTypeInfo& type = quant::info(tensor->type);
+    type.decode(bytes.data(), values.size() / type.block_k, values.data());
+    return values;
+  }
+
+  const gguf::File& file_;
+  const os::TensorSource& source_;
+  ReferenceModel model_;
+  std::string_view architecture_;
+  bool is_llama_ = false;
+};
+
+Result<ReferenceModel> ReferenceModel::load(const gguf::File& file, const os::TensorSource& source) {
+  return Loader(file, source).load();
+}
+
+Result<ReferenceModel> ReferenceModel::open(const std::filesystem::path& path) {
+  WOOLLY_TRY(const os::TensorSource source, os::TensorSource::open(path));
+  WOOLLY_TRY(const gguf::File file, gguf::load(source));
+  return load(file, source);
+}
+
+// -- computing ------------------------------------------------------------------------------------------------------
+
+namespace {
+
+using Vector = std::vector<double>;
+
+/// y_i = x_i / sqrt(mean(x²) + eps) * weight_i
+void rms_norm(std::span<const double> x, std::span<const float> weight, double eps, std::span<double> y) {
+  double sum = 0;
+  for (const double value : x) sum += value * value;
+  const double scale = 1 / std::sqrt(sum / static_cast<double>(x.size()) + eps);
+  for (std::size_t i = 0; i < x.size(); ++i) y[i] = x[i] * scale * static_cast<double>(weight[i]);
+}
+
+Vector rms_norm(std::span<const double> x, std::span<const float> weight, double eps) {
+  Vector y(x.size());
+  rms_norm(x, weight, eps, y);
+  return y;
+}
+
+Vector multiply(const Linear& linear, std::span<const double> x) {
+  Vector y(linear.n_rows);
+  for (std::size_t row = 0; row < linear.n_rows; ++row) {
+    double sum = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      sum += static_cast<double>(linear.weight[row * linear.n_cols + i]) * x[i];
+    }
+    const double bias = linear.bias.empty() ? 0 : static_cast<double>(linear.bias[row]);
+    y[row] = linear.scales_bias ? (sum + bias) * linear.scale : sum * linear.scale + bias;
+  }
+  return y;
+}
+
+void softmax(std::span<double> x) {
+  const double max = *std::max_element(x.begin(), x.end());
+  double sum = 0;
+  for (double& value : x) sum += value = std::exp(value - max);
+  for (double& value : x) value /= sum;
+}
+
+void add(std::span<double> x, std::span<const double> y) {
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] += y[i];
+}
+
+/// How far YaRN leaves the frequency of pair `i` alone: 1 for those that turn often in the original context, 0 for
+/// those that turn less than once, a ramp between (Peng et al., "YaRN", arXiv 2309.00071, section 3.2; the ends are
+/// those of the authors' code, 32 turns and 1).
+double yarn_share(const Rope& rope, std::size_t i) {
+  const auto pair_that_turns = [&](double n_turns) {
+    return static_cast<double>(rope.n_rot) *
+           std::log(static_cast<double>(rope.original_context) / (n_turns * 2 * std::numbers::pi)) /
+           (2 * std::log(rope.base));
+  };
+  const double low = std::max(0.0, std::floor(pair_that_turns(32)));
+  const double high = std::min(static_cast<double>(rope.n_rot) - 1, std::ceil(pair_that_turns(1)));
+  return 1 - std::clamp((static_cast<double>(i) - low) / std::max(0.001, high - low), 0.0, 1.0);
+}
+
+}  // namespace
+
+void ReferenceModel::rotate(std::span<double> head, std::size_t position) const {
+  const std::size_t n_pairs = rope_.n_rot / 2;
+  double magnitude = rope_.magnitude;
+  if (rope_.is_yarn && rope_.factor > 1) magnitude *= 1 + 0.1 * std::log(rope_.factor);
+  for (std::size_t i = 0; i < n_pairs; ++i) {
+    const double exponent = -2 * static_cast<double>(i) / static_cast<double>(rope_.n_rot);
+    double angle = static_cast<double>(position) * std::pow(rope_.base, exponent);
+    if (!rope_.freq_factors.empty()) angle /= static_cast<double>(rope_.freq_factors[i]);
+    const double share = rope_.is_yarn ? yarn_share(rope_, i) : 0;
+    angle = angle / rope_.factor * (1 - share) + angle * share;
+
+    const bool is_neighbours = rope_.pairs == Rope::Pairs::kNeighbours;
+    double& a = head[is_neighbours ? 2 * i : i];
+    double& b = head[is_neighbours ? 2 * i + 1 : i + n_pairs];
+    const double cos = std::cos(angle) * magnitude;
+    const double sin = std::sin(angle) * magnitude;
+    const double turned_a = a * cos - b * sin;
+    b = a * sin + b * cos;
+    a = turned_a;
+  }
+}
+
+void ReferenceModel::attend(const Layer& layer, std::vector<Vector>& x) const {
+  std::vector<Vector> keys, values;  // [position][n_kv_heads * head_dim]
+  for (std::size_t position = 0; position < x.size(); ++position) {
+    const Vector normed = rms_norm(x[position], layer.attn_norm, rms_eps_);
+    Vector query = multiply(layer.q, normed);
+    keys.push_back(multiply(layer.k, normed));
+    values.push_back(multiply(layer.v, normed));
+
+    const auto head_of = [&](Vector& vector, std::size_t head) {
+      return std::span(vector).subspan(head * head_dim_, head_dim_);
+    };
+    const auto norm_and_rotate = [&](std::span<double> head, std::span<const float> norm) {
+      if (!norm.empty()) rms_norm(head, norm, rms_eps_, head);
+      rotate(head, position);
+    };
+    for (std::size_t head = 0; head < n_heads_; ++head) norm_and_rotate(head_of(query, head), layer.q_norm);
+    for (std::size_t head = 0; head < n_kv_heads_; ++head) norm_and_rotate(head_of(keys.back(), head), layer.k_norm);
+
+    Vector attended(n_heads_ * head_dim_);
+    for (std::size_t head = 0; head < n_heads_; ++head) {
+      const std::size_t kv_head = head / (n_heads_ / n_kv_heads_);
+      const auto q = head_of(query, head);
+      Vector weights(position + 1);
+      for (std::size_t past = 0; past <= position; ++past) {
+        const auto k = head_of(keys[past], kv_head);
+        for (std::size_t i = 0; i < head_dim_; ++i) weights[past] += q[i] * k[i];
+        weights[past] /= std::sqrt(static_cast<double>(head_dim_));
+      }
+      softmax(weights);
+      const auto out = head_of(attended, head);
+      for (std::size_t past = 0; past <= position; ++past) {
+        const auto v = head_of(values[past], kv_head);
+        for (std::size_t i = 0; i < head_dim_; ++i) out[i] += weights[past] * v[i];
+      }
+    }
+    add(x[position], multiply(layer.attn_output, attended));
+  }
+}
+
+void ReferenceModel::feed_forward(const Layer& layer, Vector& x) const {
+  const Vector normed = rms_norm(x, layer.ffn_norm, rms_eps_);
+  Vector gate = multiply(layer.ffn_gate, normed);
+  const Vector up = multiply(layer.ffn_up, normed);
+  for (std::size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];  // SwiGLU
+  add(x, multiply(layer.ffn_down, gate));
+}
+
+std::vector<float> ReferenceModel::logits(std::span<const TokenId> tokens) const {
+  std::vector<Vector> x;  // [n_tokens][hidden_dim], the residual stream
+  for (const TokenId token : tokens) {
+    WOOLLY_ASSERT(token.value >= 0 && static_cast<std::size_t>(token.value) < vocab_size_);
+    const auto row = std::span(token_embd_).subspan(static_cast<std::size_t>(token.value) * hidden_dim_, hidden_dim_);
+    x.emplace_back(row.begin(), row.end());
+  }
+  for (const Layer& layer : layers_) {
+    attend(layer, x);
+    for (Vector& row : x) feed_forward(layer, row);
+  }
+  std::vector<float> logits;
+  logits.reserve(tokens.size() * vocab_size_);
+  for (const Vector& row : x) {
+    for (const double logit : multiply(output_, rms_norm(row, output_norm_, rms_eps_))) {
+      logits.push_back(static_cast<float>(logit));
+    }
+  }
+  return logits;
+}
+
+}  // namespace woolly::reference

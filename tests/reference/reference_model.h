@@ -1,0 +1,93 @@
+// The oracle of all tests that compare logits: one plain transformer, written to be read beside the papers and in the
+// manner of llama2.c. Weights are decoded to float32, everything else is double, so its own rounding can be neglected
+// beside that of any engine. Slow on purpose; never linked into the product.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "gguf/gguf.h"
+#include "os/tensor_source.h"
+#include "woolly/error.h"
+#include "woolly/tokenizer.h"
+
+namespace woolly::reference {
+
+/// How queries and keys are turned by their position.
+struct Rope {
+  /// Which two elements of a head make pair i of n pairs.
+  enum class Pairs : std::uint8_t {
+    kNeighbours,  ///< 2i and 2i + 1 (llama)
+    kHalves,      ///< i and i + n (qwen2, qwen3)
+  };
+  Pairs pairs = Pairs::kNeighbours;
+  std::size_t n_rot = 0;  ///< The first `n_rot` elements of a head turn.
+  double base = 10000;
+  double factor = 1;  ///< Positions are divided by it ("linear"), or some frequencies are (YaRN).
+  bool is_yarn = false;
+  std::size_t original_context = 0;  ///< The context length before YaRN stretched it.
+  double magnitude = 1;              ///< On top of that of YaRN.
+  std::vector<float> freq_factors;   ///< One divisor per pair, or empty.
+};
+
+/// A matrix with what may come after its product. All but the weight may be absent.
+struct Linear {
+  std::size_t n_rows = 0;
+  std::size_t n_cols = 0;
+  std::vector<float> weight;  ///< [n_rows, n_cols]
+  std::vector<float> bias;    ///< [n_rows], or empty
+  double scale = 1;
+  bool scales_bias = false;  ///< (W x + bias) * scale instead of (W x) * scale + bias
+};
+
+struct Layer {
+  std::vector<float> attn_norm;  ///< [hidden_dim]
+  Linear q, k, v, attn_output;
+  std::vector<float> q_norm, k_norm;  ///< [head_dim], or empty
+  std::vector<float> ffn_norm;        ///< [hidden_dim]
+  Linear ffn_gate, ffn_up, ffn_down;
+};
+
+/// The architectures llama, qwen2 and qwen3 without experts. Immutable after loading.
+class ReferenceModel {
+ public:
+  static Result<ReferenceModel> load(const gguf::File& file, const os::TensorSource& source);
+  static Result<ReferenceModel> open(const std::filesystem::path& path);
+
+  [[nodiscard]] std::size_t vocab_size() const noexcept { return vocab_size_; }
+
+  /// The logits [n_tokens, vocab_size] of a text from position 0 on. Each token must be below vocab_size().
+  [[nodiscard]] std::vector<float> logits(std::span<const TokenId> tokens) const;
+
+ private:
+  using Vector = std::vector<double>;
+
+  friend class Loader;
+  ReferenceModel() = default;
+
+  /// Adds the output of attention to `x` [n_tokens][hidden_dim].
+  void attend(const Layer& layer, std::vector<Vector>& x) const;
+  /// Adds the output of the feed-forward network to `x` [hidden_dim].
+  void feed_forward(const Layer& layer, Vector& x) const;
+  /// Turns one head in place.
+  void rotate(std::span<double> head, std::size_t position) const;
+
+  std::size_t vocab_size_ = 0;
+  std::size_t hidden_dim_ = 0;
+  std::size_t ffn_dim_ = 0;
+  std::size_t n_heads_ = 0;
+  std::size_t n_kv_heads_ = 0;
+  std::size_t head_dim_ = 0;
+  double rms_eps_ = 0;
+  Rope rope_;
+  std::vector<float> token_embd_;  ///< [vocab_size, hidden_dim]
+  std::vector<Layer> layers_;
+  std::vector<float> output_norm_;  ///< [hidden_dim]
+  Linear output_;
+};
+
+}  // namespace woolly::reference
