@@ -1,0 +1,73 @@
+// The story: a file's bytes become tensors, facts, a plan and packed weights.
+#include "woolly/model.h"
+
+#include <utility>
+
+#include "arch/architecture.h"
+#include "engine/parts.h"
+#include "gguf/load.h"
+#include "text/load.h"
+
+namespace woolly {
+namespace {
+
+/// A number that names the model that a saved state belongs to: FNV-1a over names, types, shapes and facts.
+std::uint64_t fingerprint_of(const gguf::File& file, const model::Spec& spec) {
+  std::uint64_t hash = 0xCBF29CE484222325;
+  const auto mix = [&](const void* data, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) hash = (hash ^ static_cast<const unsigned char*>(data)[i]) * 0x100000001B3;
+  };
+  mix(spec.architecture.data(), spec.architecture.size());
+  for (const gguf::TensorView& tensor : file.tensors()) {
+    mix(tensor.name.data(), tensor.name.size());
+    mix(&tensor.type, sizeof tensor.type);
+    mix(tensor.shape.data(), sizeof tensor.shape);
+  }
+  const float facts[] = {spec.norm_eps, spec.attention_scale, spec.rope.base, spec.rope.factor, spec.rope.magnitude};
+  mix(facts, sizeof facts);
+  return hash;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Model>> Model::load(Engine& engine, const std::filesystem::path& path,
+                                                 const LoadOptions& options) {
+  Engine::Parts& on = engine.parts();
+  const os::Access access = options.map_file ? os::Access::kMap : os::Access::kRead;
+  WOOLLY_TRY(const os::TensorSource source, os::TensorSource::open(path, access));       // 1 file bytes
+  WOOLLY_TRY(gguf::File file, gguf::load(source));                                       // 2 tensors
+  WOOLLY_TRY(const arch::Architecture* architecture, arch::find(file.metadata));
+  WOOLLY_TRY(model::Spec spec, architecture->read_spec(file.metadata));                  // 3 facts
+  const std::uint64_t fingerprint = fingerprint_of(file, spec);
+  plan::GraphBuilder builder(std::move(spec), file);
+  architecture->build(builder);
+  WOOLLY_TRY(plan::Graph graph, builder.finish());
+  WOOLLY_TRY(plan::Plan plan, plan::compile(std::move(graph), *on.kernels));             // 4 plan
+  WOOLLY_TRY(pack::Weights weights, pack::fulfil(plan, source, *on.pool));               // 5 packed weights
+
+  auto tokenizer = text::load_tokenizer(file.metadata);
+  auto parts = std::make_unique<Parts>(
+      Parts{&engine, std::move(file), nullptr, {}, std::move(plan), std::move(weights), fingerprint});
+  if (tokenizer) {
+    parts->tokenizer = std::move(tokenizer).value();
+  } else {
+    parts->tokenizer_error = std::move(tokenizer).error();
+  }
+  return std::shared_ptr<const Model>(new Model(std::move(parts)));
+}
+
+Model::Model(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Model::~Model() = default;
+
+Result<const Tokenizer*> Model::tokenizer() const {
+  if (parts_->tokenizer_error) return *parts_->tokenizer_error;
+  return parts_->tokenizer.get();
+}
+
+std::string_view Model::architecture() const noexcept { return parts_->plan.spec.architecture; }
+std::size_t Model::vocab_size() const noexcept { return parts_->plan.spec.vocab_size; }
+std::size_t Model::context_length() const noexcept { return parts_->plan.spec.context_length; }
+std::uint64_t Model::weight_bytes() const noexcept { return parts_->weights.bytes(); }
+std::string Model::plan_text() const { return plan::print(parts_->plan, {}); }
+
+}  // namespace woolly

@@ -1,0 +1,45 @@
+// What the public classes hold.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "exec/executor.h"
+#include "exec/kv_cache.h"
+#include "gguf/gguf.h"
+#include "kernels/kernel_table.h"
+#include "os/tensor_source.h"
+#include "os/thread_pool.h"
+#include "pack/weights.h"
+#include "plan/compile.h"
+#include "woolly/model.h"
+#include "woolly/session.h"
+
+namespace woolly {
+
+struct Engine::Parts {
+  const kernels::KernelTable* kernels;
+  std::unique_ptr<os::ThreadPool> pool;
+};
+
+struct Model::Parts {
+  Engine* engine;
+  gguf::File file;
+  std::unique_ptr<const Tokenizer> tokenizer;
+  std::optional<Error> tokenizer_error;
+  plan::Plan plan;
+  pack::Weights weights;
+  std::uint64_t fingerprint;
+};
+
+struct Session::Parts {
+  std::shared_ptr<const Model> model;
+  SessionOptions options;
+  std::shared_ptr<exec::Executor> executor;  ///< Shared with forks: one step runs at a time.
+  std::shared_ptr<exec::KvCache> cache;
+  std::unique_ptr<exec::Sequence> sequence;
+  std::vector<std::uint32_t> logit_rows;  ///< 0, 1, ... for steps that want every row.
+};
+
+}  // namespace woolly

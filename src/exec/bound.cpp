@@ -1,0 +1,67 @@
+#include "exec/bound.h"
+
+namespace woolly::exec {
+namespace {
+
+class Binder {
+ public:
+  Binder(const plan::Plan& plan, const pack::Weights& weights, const plan::WorkspaceLayout& layout,
+         std::byte* workspace)
+      : plan_(plan), weights_(weights), layout_(layout), workspace_(workspace) {}
+
+  BoundStep operator()(const plan::Embed& op) const {
+    return BoundEmbed{&plan_.matrices[op.table.index], buffer(op.out)};
+  }
+
+  BoundStep operator()(const plan::Linear& op) const {
+    BoundLinear bound{buffer(op.in), norm(op.norm), plan::act_formats(plan_, op), {}, op.epilogue, buffer(op.out)};
+    for (const plan::Projection& projection : op.projections) {
+      const plan::PackedMatrix& matrix = plan_.matrices[projection.matrix.index];
+      bound.projections.push_back({matrix.kernel, weights_.panel(matrix, 0),
+                                   static_cast<std::size_t>(matrix.panel_stride), matrix.n_panels(),
+                                   static_cast<std::size_t>(matrix.n_rows),
+                                   projection.scale ? *vector(*projection.scale) : 1.0F,
+                                   projection.bias ? vector(*projection.bias) : nullptr, projection.out_column});
+    }
+    return bound;
+  }
+
+  BoundStep operator()(const plan::Attend& op) const {
+    return BoundAttend{buffer(op.qkv), buffer(op.out), op.layer, norm(op.query_norm), norm(op.key_norm)};
+  }
+
+  BoundStep operator()(const plan::SelectRows& op) const {
+    BoundSelectRows bound;
+    for (const plan::BufferId id : op.buffers) bound.buffers.push_back(buffer(id));
+    return bound;
+  }
+
+ private:
+  [[nodiscard]] BoundBuffer buffer(plan::BufferId id) const {
+    return {reinterpret_cast<float*>(workspace_ + layout_.offsets[id.index]),
+            static_cast<std::size_t>(plan_.buffers[id.index].width)};
+  }
+  [[nodiscard]] const float* vector(plan::VectorId id) const { return weights_.vector(plan_.vectors[id.index]); }
+  [[nodiscard]] std::optional<BoundNorm> norm(const std::optional<plan::Norm>& norm) const {
+    if (!norm) return std::nullopt;
+    return BoundNorm{vector(norm->weight), norm->eps};
+  }
+
+  const plan::Plan& plan_;
+  const pack::Weights& weights_;
+  const plan::WorkspaceLayout& layout_;
+  std::byte* workspace_;
+};
+
+}  // namespace
+
+std::vector<BoundStep> bind(const plan::Plan& plan, const pack::Weights& weights, const plan::WorkspaceLayout& layout,
+                            std::byte* workspace) {
+  const Binder binder(plan, weights, layout, workspace);
+  std::vector<BoundStep> steps;
+  steps.reserve(plan.steps.size());
+  for (const plan::Step& step : plan.steps) steps.push_back(std::visit(binder, step.op));
+  return steps;
+}
+
+}  // namespace woolly::exec

@@ -1,0 +1,442 @@
+#include "exec/executor.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "base/assert.h"
+#include "base/checked.h"
+#include "exec/bound.h"
+#include "exec/chunk_queue.h"
+#include "model/rope.h"
+#include "os/memory.h"
+
+namespace woolly::exec {
+namespace {
+
+using kernels::ActColumn;
+using kernels::ActFormat;
+using kernels::kPanelRows;
+
+/// Up to this many rows each thread prepares the input of a linear step for itself: norm and quantization of a row cost
+/// less than the barrier that sharing them would need.
+constexpr std::size_t kRedundantRows = 1;
+/// With few rows a chunk of panels is at least this large, so that streaming it outweighs claiming it...
+constexpr std::size_t kChunkBytes = 64U << 10U;
+/// ... but every thread should find this many chunks, so that they come out even.
+constexpr std::size_t kChunksPerThread = 4;
+
+constexpr std::size_t round_line(std::size_t bytes) { return static_cast<std::size_t>(base::round_up(bytes, 64)); }
+
+/// Where the formats of one row of activations of at most `width` lie, in bytes.
+struct ActStorage {
+  std::size_t width;
+
+  [[nodiscard]] std::size_t quantized_bytes() const {
+    return round_line(width) + round_line(width / 32 * 4) + round_line(width / 16 * 2);
+  }
+  [[nodiscard]] std::size_t row_bytes() const { return round_line(width * 4) + 2 * quantized_bytes(); }
+
+  struct Row {
+    float* x;
+    std::int8_t* q[2];
+    float* scale[2];
+    std::int16_t* sums[2];
+  };
+  [[nodiscard]] Row row(std::byte* at) const {
+    Row row{};
+    row.x = reinterpret_cast<float*>(at);
+    at += round_line(width * 4);
+    for (std::size_t i = 0; i < 2; ++i) {
+      row.q[i] = reinterpret_cast<std::int8_t*>(at);
+      row.scale[i] = reinterpret_cast<float*>(at + round_line(width));
+      row.sums[i] = reinterpret_cast<std::int16_t*>(at + round_line(width) + round_line(width / 32 * 4));
+      at += quantized_bytes();
+    }
+    return row;
+  }
+};
+
+/// The columns that matrix kernels read, by format.
+struct Columns {
+  ActColumn* of[kernels::kActFormats];
+};
+
+/// What one thread needs for itself.
+struct Scratch {
+  float* tiles[2];       ///< [max_rows, kPanelRows] each.
+  float* attention;
+  std::byte* row;        ///< One row of the embedding table in file layout.
+  std::byte* activations;  ///< kRedundantRows rows.
+  Columns columns;
+};
+
+}  // namespace
+
+struct Executor::State {
+  const plan::Plan& plan;
+  const pack::Weights& weights;
+  os::ThreadPool& pool;
+  const kernels::KernelTable& table;
+  plan::Limits limits;
+  KvLayout kv;
+
+  os::Memory workspace;
+  std::vector<BoundStep> steps;
+  ActStorage act{};
+  std::byte* shared_activations = nullptr;
+  Columns shared_columns{};
+  float* angles = nullptr;  ///< [max_rows, n_rot].
+  std::vector<Scratch> scratch;
+  std::vector<ActColumn> column_storage;
+  std::vector<double> frequencies;
+  ChunkQueue queue;
+  std::uint32_t round = 0;
+  const float* logits = nullptr;
+
+  // The batch at hand.
+  const Batch* batch = nullptr;
+  std::vector<std::uint32_t> positions;  ///< [max_rows].
+  std::vector<std::uint32_t> slice_of;   ///< [max_rows].
+  bool has_single_rows = false;          ///< No sequence has more than one row.
+
+  State(const plan::Plan& p, const pack::Weights& w, os::ThreadPool& threads, const plan::Limits& l, const KvLayout& k)
+      : plan(p), weights(w), pool(threads), table(*p.kernels), limits(l), kv(k), queue(threads.size()) {}
+
+  void take_batch(const Batch& b);
+
+  // One thread's walk and its steps.
+  struct Walk;
+};
+
+void Executor::State::take_batch(const Batch& b) {
+  batch = &b;
+  has_single_rows = true;
+  for (std::size_t s = 0; s < b.slices.size(); ++s) {
+    const Slice& slice = b.slices[s];
+    for (std::size_t i = 0; i < slice.n_rows; ++i) {
+      positions[slice.first_row + i] = static_cast<std::uint32_t>(slice.sequence->n_tokens() + i);
+      slice_of[slice.first_row + i] = static_cast<std::uint32_t>(s);
+    }
+    if (slice.n_rows > 1) has_single_rows = false;
+  }
+}
+
+/// One thread's walk through the plan. Every thread takes the same turns; a barrier ends each phase.
+struct Executor::State::Walk {
+  State& s;
+  std::size_t thread;
+  std::size_t n_threads;
+  Scratch& mine;
+  std::size_t n_rows;
+  std::uint32_t round;
+
+  Walk(State& state, std::size_t t)
+      : s(state),
+        thread(t),
+        n_threads(state.pool.size()),
+        mine(state.scratch[t]),
+        n_rows(state.batch->tokens.size()),
+        round(state.round) {}
+
+  void run() {
+    for (const BoundStep& step : s.steps) {
+      const auto* select = std::get_if<BoundSelectRows>(&step);
+      if (select != nullptr && s.batch->logit_rows.empty()) return;
+      std::visit([&](const auto& op) { (*this)(op); }, step);
+    }
+  }
+
+  ChunkQueue::Round chunks(std::size_t n) { return {s.queue, round++, thread, n}; }
+
+  /// Calls `body(row)` for this thread's share of the rows.
+  template <typename Body>
+  void for_my_rows(Body body) {
+    for (std::size_t row = n_rows * thread / n_threads; row < n_rows * (thread + 1) / n_threads; ++row) body(row);
+  }
+
+  void operator()(const BoundEmbed& op) {
+    const std::size_t n_rot = s.plan.spec.rope.n_rot;
+    for_my_rows([&](std::size_t row) {
+      const auto token = static_cast<std::size_t>(s.batch->tokens[row].value);
+      s.weights.decode_row(*op.table, token, mine.row, op.out.row(row));
+      model::rope_angles(s.plan.spec.rope, s.frequencies, s.positions[row], s.angles + row * n_rot);
+    });
+    s.pool.barrier();
+  }
+
+  /// Norm and the formats that a linear step's kernels read, for one row of its input.
+  void prepare(const BoundLinear& op, std::size_t row, const ActStorage::Row& to, const Columns& columns,
+               std::size_t column) const {
+    const std::size_t width = op.in.width;
+    const float* x = op.in.row(row);
+    if (op.norm) {
+      s.table.rms_norm(x, op.norm->weight, op.norm->eps, width, to.x);
+      x = to.x;
+    }
+    const auto wants = [&](ActFormat format) { return (op.act_formats >> static_cast<unsigned>(format) & 1U) != 0; };
+    if (wants(ActFormat::kF32)) columns.of[0][column] = {x, nullptr, nullptr, nullptr};
+    if (wants(ActFormat::kA32)) {
+      s.table.quantize_a32(x, width, to.q[0], to.scale[0], to.sums[0]);
+      columns.of[1][column] = {nullptr, to.q[0], to.scale[0], to.sums[0]};
+    }
+    if (wants(ActFormat::kA256)) {
+      s.table.quantize_a256(x, width, to.q[1], to.scale[1], to.sums[1]);
+      columns.of[2][column] = {nullptr, to.q[1], to.scale[1], to.sums[1]};
+    }
+  }
+
+  const Columns& prepare_input(const BoundLinear& op) {
+    if (n_rows <= kRedundantRows) {
+      for (std::size_t row = 0; row < n_rows; ++row) {
+        prepare(op, row, s.act.row(mine.activations + row * s.act.row_bytes()), mine.columns, row);
+      }
+      return mine.columns;
+    }
+    for_my_rows([&](std::size_t row) {
+      prepare(op, row, s.act.row(s.shared_activations + row * s.act.row_bytes()), s.shared_columns, row);
+    });
+    s.pool.barrier();
+    return s.shared_columns;
+  }
+
+  /// Multiplies one panel of a projection by all rows, scaled and biased, to `tile` [n_rows, kPanelRows].
+  void project(const BoundProjection& projection, std::size_t panel, const Columns& columns, float* tile) const {
+    const std::uint8_t* panel_bytes = projection.panels + panel * projection.panel_stride;
+    projection.kernel->run(panel_bytes, width_of_input, columns.of[static_cast<std::size_t>(projection.kernel->act)],
+                           n_rows, tile);
+    if (projection.scale == 1.0F && projection.bias == nullptr) return;
+    const float* bias = projection.bias == nullptr ? nullptr : projection.bias + panel * kPanelRows;
+    const std::size_t n = std::min(kPanelRows, projection.n_rows - panel * kPanelRows);
+    for (std::size_t row = 0; row < n_rows; ++row) {
+      s.table.affine(tile + row * kPanelRows, projection.scale, bias, n, tile + row * kPanelRows);
+    }
+  }
+  std::size_t width_of_input = 0;
+
+  void finish_panel(const BoundLinear& op, const BoundProjection& projection, std::size_t panel) const {
+    const std::size_t column = projection.out_column + panel * kPanelRows;
+    const std::size_t n = std::min(kPanelRows, projection.n_rows - panel * kPanelRows);
+    for (std::size_t row = 0; row < n_rows; ++row) {
+      const float* y = mine.tiles[0] + row * kPanelRows;
+      float* out = op.out.row(row) + column;
+      switch (op.epilogue) {
+        case plan::Epilogue::kStore: std::memcpy(out, y, n * sizeof(float)); break;
+        case plan::Epilogue::kAdd: s.table.add(y, n, out); break;
+        case plan::Epilogue::kSwiGlu: s.table.swiglu(y, mine.tiles[1] + row * kPanelRows, n, out); break;
+      }
+    }
+  }
+
+  void operator()(const BoundLinear& op) {
+    const Columns& columns = prepare_input(op);
+    width_of_input = op.in.width;
+    const bool is_gated = op.epilogue == plan::Epilogue::kSwiGlu;
+    std::size_t n_panels = op.projections[0].n_panels;
+    if (!is_gated) {
+      for (std::size_t i = 1; i < op.projections.size(); ++i) n_panels += op.projections[i].n_panels;
+    }
+    const std::size_t at_once = panels_per_chunk(op.projections[0].panel_stride, n_panels);
+    ChunkQueue::Round round_of_chunks = chunks(base::ceil_div(n_panels, at_once));
+    const std::size_t n_chunks = base::ceil_div(n_panels, at_once);
+    for (std::size_t chunk = round_of_chunks.next(); chunk < n_chunks; chunk = round_of_chunks.next()) {
+      const std::size_t end = std::min(n_panels, (chunk + 1) * at_once);
+      for (std::size_t panel = chunk * at_once; panel < end; ++panel) {
+        if (is_gated) {
+          project(op.projections[0], panel, columns, mine.tiles[0]);
+          project(op.projections[1], panel, columns, mine.tiles[1]);
+          finish_panel(op, op.projections[0], panel);
+        } else {
+          std::size_t i = 0, local = panel;
+          while (local >= op.projections[i].n_panels) local -= op.projections[i++].n_panels;
+          project(op.projections[i], local, columns, mine.tiles[0]);
+          finish_panel(op, op.projections[i], local);
+        }
+      }
+    }
+    s.pool.barrier();
+  }
+
+  [[nodiscard]] std::size_t panels_per_chunk(std::size_t panel_bytes, std::size_t n_panels) const {
+    const std::size_t by_size = (kChunkBytes / std::max<std::size_t>(1, n_rows)) / panel_bytes;
+    const std::size_t by_count = n_panels / (kChunksPerThread * n_threads);
+    return std::max<std::size_t>(1, std::min(by_size, by_count));
+  }
+
+  /// Rotates queries and key of one row and key-value head and appends key and value to the cache.
+  void append(const BoundAttend& op, std::size_t row, std::size_t kv_head) const {
+    const model::Spec& spec = s.plan.spec;
+    const std::size_t head_dim = spec.head_dim, group = spec.n_heads / spec.n_kv_heads;
+    const auto rotate = spec.rope.pairs == model::RopePairs::kAdjacent ? s.table.rope_adjacent : s.table.rope_halves;
+    const float* cos_sin = s.angles + row * spec.rope.n_rot;
+    float* queries = op.qkv.row(row) + kv_head * group * head_dim;
+    float* key = op.qkv.row(row) + (spec.n_heads + kv_head) * head_dim;
+    const float* value = op.qkv.row(row) + (spec.n_heads + spec.n_kv_heads + kv_head) * head_dim;
+    for (std::size_t g = 0; g < group; ++g) {
+      float* query = queries + g * head_dim;
+      if (op.query_norm) s.table.rms_norm(query, op.query_norm->weight, op.query_norm->eps, head_dim, query);
+      rotate(query, cos_sin, spec.rope.n_rot);
+    }
+    if (op.key_norm) s.table.rms_norm(key, op.key_norm->weight, op.key_norm->eps, head_dim, key);
+    rotate(key, cos_sin, spec.rope.n_rot);
+
+    const std::size_t position = s.positions[row];
+    std::uint8_t* block = s.batch->slices[s.slice_of[row]].sequence->block_of(position);
+    const std::size_t slot = position % kernels::kKvBlock;
+    s.kv.kernels->store_key(key, head_dim, slot, block + s.kv.key_offset(op.layer, kv_head));
+    s.kv.kernels->store_value(value, head_dim, slot, block + s.kv.value_offset(op.layer, kv_head));
+  }
+
+  /// Attention of queries [first, end) of one key-value head; query i is row i / group of `slice`, head i % group.
+  void attend(const BoundAttend& op, const Slice& slice, std::size_t kv_head, std::size_t first, std::size_t end) const {
+    const model::Spec& spec = s.plan.spec;
+    const std::size_t head_dim = spec.head_dim, group = spec.n_heads / spec.n_kv_heads;
+    const float* queries[kernels::kMaxQueries];
+    float* outputs[kernels::kMaxQueries];
+    std::uint32_t n_keys[kernels::kMaxQueries];
+    for (std::size_t i = first; i < end; ++i) {
+      const std::size_t row = slice.first_row + i / group, head = kv_head * group + i % group;
+      queries[i - first] = op.qkv.row(row) + head * head_dim;
+      outputs[i - first] = op.out.row(row) + head * head_dim;
+      n_keys[i - first] = s.positions[row] + 1;
+    }
+    s.kv.kernels->attend({.n_queries = end - first,
+                          .queries = queries,
+                          .outputs = outputs,
+                          .n_keys = n_keys,
+                          .blocks = slice.sequence->block_table(),
+                          .key_offset = s.kv.key_offset(op.layer, kv_head),
+                          .value_offset = s.kv.value_offset(op.layer, kv_head),
+                          .head_dim = head_dim,
+                          .value_dim = head_dim,
+                          .scale = spec.attention_scale,
+                          .scratch = mine.attention});
+  }
+
+  void operator()(const BoundAttend& op) {
+    const std::size_t n_kv_heads = s.plan.spec.n_kv_heads, group = s.plan.spec.n_heads / n_kv_heads;
+    const std::size_t n_units = n_rows * n_kv_heads;
+    ChunkQueue::Round units = chunks(n_units);
+    for (std::size_t unit = units.next(); unit < n_units; unit = units.next()) {
+      const std::size_t row = unit / n_kv_heads, kv_head = unit % n_kv_heads;
+      append(op, row, kv_head);
+      if (!s.has_single_rows) continue;
+      // No other row of this sequence is in the batch, so its keys are complete.
+      for (std::size_t first = 0; first < group; first += kernels::kMaxQueries) {
+        attend(op, s.batch->slices[s.slice_of[row]], kv_head, first, std::min(group, first + kernels::kMaxQueries));
+      }
+    }
+    s.pool.barrier();
+    if (!s.has_single_rows) attend_all(op);
+  }
+
+  void attend_all(const BoundAttend& op) {
+    const std::size_t n_kv_heads = s.plan.spec.n_kv_heads, group = s.plan.spec.n_heads / n_kv_heads;
+    const auto tiles_of = [&](const Slice& slice) {
+      return n_kv_heads * base::ceil_div(slice.n_rows * group, kernels::kMaxQueries);
+    };
+    std::size_t n_tiles = 0;
+    for (const Slice& slice : s.batch->slices) n_tiles += tiles_of(slice);
+    ChunkQueue::Round tiles = chunks(n_tiles);
+    for (std::size_t tile = tiles.next(); tile < n_tiles; tile = tiles.next()) {
+      std::size_t slice = 0, local = tile;
+      while (local >= tiles_of(s.batch->slices[slice])) local -= tiles_of(s.batch->slices[slice++]);
+      const Slice& of = s.batch->slices[slice];
+      const std::size_t first = local / n_kv_heads * kernels::kMaxQueries;
+      attend(op, of, local % n_kv_heads, first, std::min(of.n_rows * group, first + kernels::kMaxQueries));
+    }
+    s.pool.barrier();
+  }
+
+  void operator()(const BoundSelectRows& op) {
+    const std::span<const std::uint32_t> wanted = s.batch->logit_rows;
+    if (wanted.size() == n_rows) return;
+    if (thread == 0) {
+      for (const BoundBuffer& buffer : op.buffers) {
+        for (std::size_t i = 0; i < wanted.size(); ++i) {  // ascending, so nothing is overwritten before it is read
+          std::memmove(buffer.row(i), buffer.row(wanted[i]), buffer.width * sizeof(float));
+        }
+      }
+    }
+    n_rows = wanted.size();
+    s.pool.barrier();
+  }
+};
+
+Executor::Executor(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Executor::~Executor() = default;
+
+const plan::Limits& Executor::limits() const noexcept { return state_->limits; }
+
+Result<std::unique_ptr<Executor>> Executor::create(const plan::Plan& plan, const pack::Weights& weights,
+                                                   os::ThreadPool& pool, const plan::Limits& limits,
+                                                   const KvLayout& layout) {
+  auto state = std::make_unique<State>(plan, weights, pool, limits, layout);
+  State& s = *state;
+  const plan::WorkspaceLayout buffers = plan::lay_out(plan, limits);
+  for (const plan::Buffer& buffer : plan.buffers) {
+    if (!buffer.has_only_logit_rows) s.act.width = std::max(s.act.width, static_cast<std::size_t>(buffer.width));
+  }
+  std::size_t table_row_bytes = 0;
+  for (const plan::Step& step : plan.steps) {
+    if (const auto* embed = std::get_if<plan::Embed>(&step.op)) {
+      table_row_bytes = pack::Weights::row_scratch_bytes(plan.matrices[embed->table.index]);
+    }
+  }
+  const std::size_t n_threads = pool.size();
+  const std::size_t tile_bytes = limits.max_rows * kPanelRows * sizeof(float);
+  const std::size_t attention_bytes = round_line(kernels::attention_scratch_floats(plan.spec.head_dim) * sizeof(float));
+  const std::size_t activation_bytes = kRedundantRows * s.act.row_bytes();
+  const std::size_t thread_bytes = 2 * tile_bytes + attention_bytes + round_line(table_row_bytes) + activation_bytes;
+  const std::size_t angle_bytes = round_line(limits.max_rows * plan.spec.rope.n_rot * sizeof(float));
+  const std::uint64_t bytes =
+      buffers.bytes + limits.max_rows * s.act.row_bytes() + angle_bytes + n_threads * thread_bytes;
+  WOOLLY_TRY(s.workspace, os::Memory::reserve(bytes, "workspace"));
+
+  std::byte* at = s.workspace.data();
+  s.steps = bind(plan, weights, buffers, at);
+  s.logits = reinterpret_cast<const float*>(at + buffers.offsets[plan.logits.index]);
+  at += buffers.bytes;
+  s.shared_activations = std::exchange(at, at + limits.max_rows * s.act.row_bytes());
+  s.angles = reinterpret_cast<float*>(std::exchange(at, at + angle_bytes));
+
+  s.column_storage.resize(kernels::kActFormats * (limits.max_rows + n_threads * kRedundantRows));
+  ActColumn* column = s.column_storage.data();
+  for (ActColumn*& of : s.shared_columns.of) of = std::exchange(column, column + limits.max_rows);
+  s.scratch.resize(n_threads);
+  for (Scratch& scratch : s.scratch) {
+    for (float*& tile : scratch.tiles) tile = reinterpret_cast<float*>(std::exchange(at, at + tile_bytes));
+    scratch.attention = reinterpret_cast<float*>(std::exchange(at, at + attention_bytes));
+    scratch.row = std::exchange(at, at + round_line(table_row_bytes));
+    scratch.activations = std::exchange(at, at + activation_bytes);
+    for (ActColumn*& of : scratch.columns.of) of = std::exchange(column, column + kRedundantRows);
+  }
+
+  std::span<const float> factors;
+  if (plan.rope_factors) {
+    const plan::PackedVector& vector = plan.vectors[plan.rope_factors->index];
+    factors = {weights.vector(vector), static_cast<std::size_t>(vector.n)};
+  }
+  s.frequencies = model::rope_frequencies(plan.spec.rope, factors);
+  s.positions.resize(limits.max_rows);
+  s.slice_of.resize(limits.max_rows);
+  return std::unique_ptr<Executor>(new Executor(std::move(state)));
+}
+
+Logits Executor::run(const Batch& batch) {
+  State& s = *state_;
+  WOOLLY_ASSERT(!batch.tokens.empty() && batch.tokens.size() <= s.limits.max_rows);
+  WOOLLY_ASSERT(batch.logit_rows.size() <= s.limits.max_logit_rows);
+  s.take_batch(batch);
+  s.pool.run([&](std::size_t thread) {
+    State::Walk walk(s, thread);
+    walk.run();
+    if (thread == 0) s.round = walk.round;  // all threads have left the rounds behind when the region ends
+  });
+  for (const Slice& slice : batch.slices) slice.sequence->advance(slice.n_rows);
+  s.batch = nullptr;
+  return {s.logits, batch.logit_rows.size(), s.plan.spec.vocab_size};
+}
+
+}  // namespace woolly::exec

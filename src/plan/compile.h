@@ -1,0 +1,72 @@
+// Graph to Plan: kernels bound, weights given their places, buffers their offsets. The executor walks a Plan without
+// asking anything again.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/kernel_table.h"
+#include "plan/graph.h"
+#include "woolly/error.h"
+
+namespace woolly::plan {
+
+/// Where a matrix lies in the packed weights: panels of kernels::kPanelRows rows (kernels/panel_format.h).
+struct PackedMatrix {
+  const gguf::TensorView* tensor;
+  const kernels::MatmulKernel* kernel;
+  std::uint64_t n_rows, n_cols;
+  std::uint64_t offset;        ///< Of the first panel, in bytes.
+  std::uint64_t panel_stride;  ///< From one panel to the next; gate and up alternate.
+
+  [[nodiscard]] std::size_t n_panels() const {
+    return static_cast<std::size_t>((n_rows + kernels::kPanelRows - 1) / kernels::kPanelRows);
+  }
+};
+
+/// Where a vector lies in the packed weights, as float32.
+struct PackedVector {
+  const gguf::TensorView* tensor;
+  const gguf::TensorView* multiplier;
+  std::uint64_t n;
+  std::uint64_t offset;
+};
+
+struct Plan {
+  model::Spec spec;
+  const kernels::KernelTable* kernels;
+  std::vector<Step> steps;
+  std::vector<Buffer> buffers;
+  std::vector<PackedMatrix> matrices;
+  std::vector<PackedVector> vectors;
+  std::uint64_t weight_bytes = 0;
+  std::optional<VectorId> rope_factors;
+  BufferId logits;
+};
+
+/// Binds every matrix to its kernel in `table` and lays out the weights. The views in the plan belong to the
+/// gguf::File that the graph was built from; they are used by pack::fulfil and by `print`.
+Result<Plan> compile(Graph graph, const kernels::KernelTable& table);
+
+/// Most rows of a step.
+struct Limits {
+  std::size_t max_rows = 512;
+  std::size_t max_logit_rows = 1;
+};
+
+/// The offset of every buffer in one workspace, in bytes: buffers whose lives do not meet share their place.
+struct WorkspaceLayout {
+  std::vector<std::uint64_t> offsets;  ///< By buffer.
+  std::uint64_t bytes = 0;
+};
+WorkspaceLayout lay_out(const Plan& plan, const Limits& limits);
+
+/// The activation formats that a linear step's kernels read, as bits of 1 << ActFormat.
+unsigned act_formats(const Plan& plan, const Linear& op);
+
+/// The plan as text, a line for each step.
+std::string print(const Plan& plan, const Limits& limits);
+
+}  // namespace woolly::plan

@@ -1,0 +1,80 @@
+// `woolly plan`: stage 4 as text.
+#include <fmt/format.h>
+
+#include "plan/compile.h"
+
+namespace woolly::plan {
+namespace {
+
+class Printer {
+ public:
+  Printer(const Plan& plan, const Limits& limits) : plan_(plan), layout_(lay_out(plan, limits)), limits_(limits) {}
+
+  std::string print() {
+    const model::Spec& spec = plan_.spec;
+    text_ = fmt::format(
+        "{}: {} layers, hidden {}, heads {} / {} of {}, ffn {}, vocabulary {}, context {}\n"
+        "kernels {}; weights {:.1f} MB in {} matrices and {} vectors; workspace {:.1f} MB for {} rows, {} of logits\n",
+        spec.architecture, spec.n_layers, spec.hidden_dim, spec.n_heads, spec.n_kv_heads, spec.head_dim, spec.ffn_dim,
+        spec.vocab_size, spec.context_length, plan_.kernels->name, static_cast<double>(plan_.weight_bytes) / 1e6,
+        plan_.matrices.size(), plan_.vectors.size(), static_cast<double>(layout_.bytes) / 1e6, limits_.max_rows,
+        limits_.max_logit_rows);
+    for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+      text_ += fmt::format("{:4} {:<16} ", i, plan_.steps[i].name);
+      std::visit([&](const auto& op) { add(op); }, plan_.steps[i].op);
+      text_ += '\n';
+    }
+    return std::move(text_);
+  }
+
+ private:
+  std::string buffer(BufferId id) const {
+    const Buffer& b = plan_.buffers[id.index];
+    return fmt::format("{}[{}]@{}", b.name, b.width, layout_.offsets[id.index]);
+  }
+  std::string matrix(MatrixId id) const {
+    const PackedMatrix& m = plan_.matrices[id.index];
+    return fmt::format("{} {} [{}, {}]", m.tensor->name, quant::info(m.tensor->type).name, m.n_rows, m.n_cols);
+  }
+  std::string_view vector(VectorId id) const { return plan_.vectors[id.index].tensor->name; }
+
+  void add(const Embed& op) { text_ += fmt::format("embed {} -> {}", matrix(op.table), buffer(op.out)); }
+
+  void add(const Linear& op) {
+    text_ += buffer(op.in);
+    if (op.norm) text_ += fmt::format(" rms_norm({})", vector(op.norm->weight));
+    constexpr std::string_view kNames[] = {"f32", "a32", "a256"};
+    for (unsigned format = 0; format < kernels::kActFormats; ++format) {
+      if ((act_formats(plan_, op) >> format & 1U) != 0) text_ += fmt::format(" to {}", kNames[format]);
+    }
+    for (const Projection& projection : op.projections) {
+      text_ += fmt::format(" | {}", matrix(projection.matrix));
+      if (projection.scale) text_ += fmt::format(" * {}", vector(*projection.scale));
+      if (projection.bias) text_ += fmt::format(" + {}", vector(*projection.bias));
+    }
+    constexpr std::string_view kEpilogues[] = {"->", "add to", "swiglu ->"};
+    text_ += fmt::format(" {} {}", kEpilogues[static_cast<std::size_t>(op.epilogue)], buffer(op.out));
+  }
+
+  void add(const Attend& op) {
+    text_ += buffer(op.qkv);
+    if (op.query_norm) text_ += fmt::format(" rms_norm({}, {})", vector(op.query_norm->weight), vector(op.key_norm->weight));
+    text_ += fmt::format(" rope, append to cache {}, attention -> {}", op.layer, buffer(op.out));
+  }
+
+  void add(const SelectRows& op) {
+    text_ += "rows of wanted logits in";
+    for (const BufferId id : op.buffers) text_ += ' ' + buffer(id);
+  }
+
+  const Plan& plan_;
+  WorkspaceLayout layout_;
+  Limits limits_;
+  std::string text_;
+};
+
+}  // namespace
+
+std::string print(const Plan& plan, const Limits& limits) { return Printer(plan, limits).print(); }
+
+}  // namespace woolly::plan
