@@ -1,0 +1,81 @@
+#include "cli/input.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <string_view>
+
+#include "cli/flags.h"
+#include "text/unicode.h"
+
+namespace woolly::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+Result<std::string> read_all(std::FILE* file, std::string_view name) {
+  std::string text;
+  std::array<char, 1 << 16> buffer;
+  while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), file)) text.append(buffer.data(), n);
+  if (std::ferror(file) != 0) return Error{ErrorCode::kIo, fmt::format("{}: {}", name, std::strerror(errno))};
+  return text;
+}
+
+Result<std::string> read_file(const std::string& path) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) {
+    return Error{ErrorCode::kInvalidArgument, fmt::format("{}: a directory, expected a file of text", path)};
+  }
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
+  if (file == nullptr) {
+    const ErrorCode code = errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo;
+    return Error{code, fmt::format("{}: {}", path, std::strerror(errno))};
+  }
+  return read_all(file.get(), path);
+}
+
+/// Somebody seems to be sitting there: a device of characters other than the empty one.
+bool input_is_terminal() {
+  std::error_code error;
+  return fs::is_character_file("/dev/stdin", error) && !fs::equivalent("/dev/stdin", "/dev/null", error);
+}
+
+Result<std::string> read_standard_input() {
+  if (input_is_terminal()) std::fputs("woolly: reading the text from the terminal; end it with Ctrl-D\n", stderr);
+  return read_all(stdin, "standard input");
+}
+
+Status check_utf8(std::string_view text, std::string_view name) {
+  for (std::size_t at = 0; at < text.size();) {
+    const text::Decoded decoded = text::decode_utf8(text, at);
+    if (decoded.state != text::Utf8::kValid) {
+      return Error{ErrorCode::kInvalidArgument, fmt::format("{}: byte 0x{:02X} at offset {} is not UTF-8 text", name,
+                                                            static_cast<unsigned char>(text[at]), at)};
+    }
+    at += decoded.n_bytes;
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<CLI::Option*> TextInput::declare(CLI::App& app) {
+  CLI::Option* text = add_text(app, "-p", "TEXT", "The text", text_);
+  CLI::Option* file = add_text(app, "-f", "FILE", "A file with the text, taken byte for byte", file_);
+  exclude_each_other({text, file});
+  return {text, file};
+}
+
+Result<std::string> TextInput::read() const {
+  const std::string name = text_ ? "-p" : file_.value_or("standard input");
+  WOOLLY_TRY(std::string text, text_ ? Result<std::string>(*text_) : file_ ? read_file(*file_) : read_standard_input());
+  WOOLLY_CHECK(check_utf8(text, name));
+  return text;
+}
+
+}  // namespace woolly::cli
