@@ -47,14 +47,14 @@ std::string file_name(std::string_view name) {
 
 }  // namespace
 
-Result<Store> Store::from_environment() {
+Store Store::from_environment() {
   if (const fs::path data = absolute_from_environment("XDG_DATA_HOME"); !data.empty()) {
     return Store(data / "woolly" / "models");
   }
   if (const fs::path home = absolute_from_environment("HOME"); !home.empty()) {
     return Store(home / ".local" / "share" / "woolly" / "models");
   }
-  return Error{ErrorCode::kNotFound, "no model store: neither XDG_DATA_HOME nor HOME is an absolute path"};
+  return Store(fs::path());
 }
 
 std::vector<std::string> Store::names() const {
@@ -81,6 +81,12 @@ Result<fs::path> Store::resolve(std::string_view model) const {
         ErrorCode::kInvalidArgument,
         fmt::format("model \"{}\": no such file, and not a name: allowed are letters, digits, '.', '_' and '-', "
                     "with one ':' inside and no \"..\"",
+                    model)};
+  }
+  if (folder_.empty()) {
+    return Error{
+        ErrorCode::kNotFound,
+        fmt::format("model \"{}\": no such file, and no store: neither XDG_DATA_HOME nor HOME is an absolute path",
                     model)};
   }
   fs::path stored = folder_ / file_name(model);

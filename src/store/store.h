@@ -13,12 +13,12 @@ namespace woolly::store {
 /// Immutable; reads the folder anew on every call, so models may come and go.
 class Store {
  public:
-  /// `folder` need not exist; it is then empty.
+  /// `folder` need not exist; it then holds no models. An empty path stands for having no store.
   explicit Store(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
   /// `$XDG_DATA_HOME/woolly/models`, or `~/.local/share/woolly/models` where the variable is unset or no absolute path
-  /// (as the XDG Base Directory Specification asks). kNotFound where HOME is unset too.
-  static Result<Store> from_environment();
+  /// (as the XDG Base Directory Specification asks). Where HOME is unset too there is no store.
+  static Store from_environment();
 
   [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
 

@@ -53,27 +53,28 @@ class Variable {
   std::optional<std::string> before_;
 };
 
-std::string folder_from_environment() {
-  const Result<Store> store = Store::from_environment();
-  return store ? store.value().folder().string() : store.error().message;
-}
-
 TEST(Store, FromEnvironment_FollowsTheXdgSpecification) {
   const Variable home("HOME", "/home/me");
   {
     const Variable data("XDG_DATA_HOME", "/data");
-    EXPECT_EQ(folder_from_environment(), "/data/woolly/models");
+    EXPECT_EQ(Store::from_environment().folder(), "/data/woolly/models");
   }
   for (const char* value : {"", "relative/path", static_cast<const char*>(nullptr)}) {
     const Variable data("XDG_DATA_HOME", value);
-    EXPECT_EQ(folder_from_environment(), "/home/me/.local/share/woolly/models");
+    EXPECT_EQ(Store::from_environment().folder(), "/home/me/.local/share/woolly/models");
   }
 }
 
-TEST(Store, FromEnvironment_SaysThatThereIsNoHome) {
+TEST(Store, FromEnvironment_HasNoStoreWithoutAHome) {
   const Variable home("HOME", nullptr);
   const Variable data("XDG_DATA_HOME", nullptr);
-  EXPECT_EQ(folder_from_environment(), "no model store: neither XDG_DATA_HOME nor HOME is an absolute path");
+  const Store store = Store::from_environment();
+  EXPECT_TRUE(store.folder().empty());
+  EXPECT_TRUE(store.resolve("./model.gguf"));
+  const Result<fs::path> path = store.resolve("a:b");
+  ASSERT_FALSE(path);
+  EXPECT_EQ(path.error().message,
+            "model \"a:b\": no such file, and no store: neither XDG_DATA_HOME nor HOME is an absolute path");
 }
 
 TEST_F(StoreTest, Resolve_TakesAColonForAHyphen) {
