@@ -213,6 +213,10 @@ double Filter::get(const SamplingOptions& options) const noexcept {
   return std::visit([&](auto member) { return static_cast<double>(options.*member); }, option);
 }
 
+std::string Filter::show(const SamplingOptions& options) const {
+  return std::visit([&](auto member) { return fmt::format("{}", options.*member); }, option);
+}
+
 void Filter::set(SamplingOptions& options, double value) const noexcept {
   WOOLLY_ASSERT(range.contains(value));
   std::visit([&](auto member) { options.*member = static_cast<std::decay_t<decltype(options.*member)>>(value); },
@@ -226,7 +230,7 @@ Status check_ranges(const SamplingOptions& options) {
     const double value = filter.get(options);
     if (!filter.range.contains(value)) {
       return Error{ErrorCode::kInvalidArgument,
-                   fmt::format("{}: {}, allowed is {}", filter.name, value, filter.range.describe())};
+                   fmt::format("{}: {}, allowed is {}", filter.name, filter.show(options), filter.range.describe())};
     }
   }
   return {};

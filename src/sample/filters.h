@@ -78,6 +78,8 @@ struct Filter {
 
   [[nodiscard]] bool is_integer() const noexcept { return option.index() == 1; }
   [[nodiscard]] double get(const SamplingOptions& options) const noexcept;
+  /// The value as text, in the shortest form that reads back as the same.
+  [[nodiscard]] std::string show(const SamplingOptions& options) const;
   /// `value` must be in range.
   void set(SamplingOptions& options, double value) const noexcept;
 };
