@@ -39,7 +39,7 @@ struct SamplingOptions {
   float presence_penalty = 0.0F;   ///< Subtracted once from the logit of each recent token.
   float frequency_penalty = 0.0F;  ///< Subtracted for each time that a recent token occurred.
   std::int32_t repeat_last_n = 64; ///< How many tokens back the penalties look; -1: all, 0: none.
-  std::vector<std::pair<TokenId, float>> logit_bias;  ///< Added to the logits first; -inf bans a token.
+  std::vector<std::pair<TokenId, float>> logit_bias{};  ///< Added to the logits first; -inf bans a token.
   std::uint64_t seed = 0;
 };
 

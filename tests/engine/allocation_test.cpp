@@ -1,0 +1,50 @@
+// Nothing is allocated on the token path: this program counts calls of operator new.
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "engine/support.h"
+#include "sample/sampler.h"
+
+namespace {
+std::atomic<std::size_t> n_allocations{0};
+}
+
+#ifndef WOOLLY_SANITIZED  // sanitizers bring their own
+void* operator new(std::size_t size) {
+  n_allocations.fetch_add(1, std::memory_order_relaxed);
+  if (void* p = std::malloc(size == 0 ? 1 : size)) return p;
+  throw std::bad_alloc();
+}
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+#endif
+
+namespace woolly::test {
+namespace {
+
+TEST(Allocation, NoneOnTheTokenPath) {
+#ifdef WOOLLY_SANITIZED
+  GTEST_SKIP() << "sanitizers replace operator new";
+#endif
+  WOOLLY_NEEDS_SHARED("models/stories260K-Q8_0.gguf");
+  const auto engine = make_engine(table_names().back(), 2);
+  const auto model = load(*engine, "models/stories260K-Q8_0.gguf");
+  const auto session = make_session(model);
+  auto sampler = sample::Sampler::create({.repeat_penalty = 1.1F}, model->vocab_size());
+  ASSERT_TRUE(sampler);
+  auto logits = session->append(ids({1, 403, 407, 261, 378}));
+  ASSERT_TRUE(logits);
+  const std::size_t before = n_allocations.load();
+  ASSERT_GT(before, 0U);
+  for (int i = 0; i < 300; ++i) {  // past several blocks of the cache
+    const TokenId token = sampler->pick(*logits);
+    sampler->accept(token);
+    logits = session->append({&token, 1});
+    ASSERT_TRUE(logits);
+  }
+  EXPECT_EQ(n_allocations.load(), before);
+}
+
+}  // namespace
+}  // namespace woolly::test
