@@ -20,7 +20,10 @@ function(woolly_kernel_objects target isa)
   add_library(${target} OBJECT ${WOOLLY_KERNEL_SOURCES})
   target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
   target_link_libraries(${target} PRIVATE woolly_flags)
-  # Kernels neither set errno nor look at floating-point flags.
-  target_compile_options(${target} PRIVATE ${WOOLLY_ISA_FLAGS_${isa}} -fno-math-errno -fno-trapping-math)
+  # Kernels neither set errno nor look at floating-point flags, and nothing in them throws.
+  target_compile_options(${target} PRIVATE ${WOOLLY_ISA_FLAGS_${isa}} -fno-math-errno -fno-trapping-math -fno-exceptions)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")  # in g++ 12's own intrinsics headers
+    target_compile_options(${target} PRIVATE -Wno-uninitialized -Wno-maybe-uninitialized)
+  endif()
   target_compile_definitions(${target} PRIVATE WOOLLY_ISA=${isa} WOOLLY_ISA_${upper}=1)
 endfunction()

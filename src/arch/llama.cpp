@@ -19,8 +19,6 @@ Result<model::Spec> read_llama_spec(const gguf::Metadata& metadata) {
     return Error{ErrorCode::kInvalidFile, fmt::format("llama.rope.dimension_count is {}, it must be the head size, {}",
                                                       spec.rope.n_rot, spec.head_dim)};
   }
-  WOOLLY_TRY(const std::optional<float> scale, metadata.find_float("llama.attention.scale"));
-  if (scale.value_or(0.0F) != 0.0F) spec.attention_scale = *scale;
   return spec;
 }
 

@@ -73,8 +73,8 @@ inline constexpr std::size_t kKvSplit = 512;
 inline constexpr std::size_t kMaxQueries = 4;
 
 /// Values are padded to whole vectors in the cache.
-constexpr std::size_t padded_head_dim(std::size_t dim) { return (dim + 15) / 16 * 16; }
-constexpr std::size_t attention_scratch_floats(std::size_t value_dim) {
+static constexpr std::size_t padded_head_dim(std::size_t dim) { return (dim + 15) / 16 * 16; }
+static constexpr std::size_t attention_scratch_floats(std::size_t value_dim) {
   return kMaxQueries * (kKvBlock + 2 * padded_head_dim(value_dim));
 }
 
@@ -94,7 +94,7 @@ struct KernelTable {
 
   /// out = x / rms(x) * weight; `weight` may be null. The mean of squares is summed in sixteen lanes and a fixed tree.
   void (*rms_norm)(const float* x, const float* weight, float eps, std::size_t n, float* out) noexcept;
-  /// Quantizes x[k] to kA32: q [k], scale and sums [k / 32]; k % 32 == 0.
+  /// Quantizes x[k] to kA32: q [k], scale (of eleven significant bits) and sums [k / 32]; k % 32 == 0.
   void (*quantize_a32)(const float* x, std::size_t k, std::int8_t* q, float* scale, std::int16_t* sums) noexcept;
   /// Quantizes x[k] to kA256: q [k], scale [k / 256], sums [k / 16]; k % 256 == 0.
   void (*quantize_a256)(const float* x, std::size_t k, std::int8_t* q, float* scale, std::int16_t* sums) noexcept;

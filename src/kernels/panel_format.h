@@ -13,7 +13,7 @@
 //
 // A line thus holds 16 rows by 4 columns in the order that a four-way int8 dot product wants, with rows as lanes, so
 // that no sum ever crosses lanes. Float types have blocks of one column: 32 elements, row by row.
-// Plain constants only: included by translation units with instruction-set flags.
+// Included by translation units with instruction-set flags: nothing here may become a weak symbol.
 #pragma once
 
 #include <cstddef>
@@ -32,17 +32,17 @@ struct PanelFormat {
   std::uint32_t n_bytes, bytes_at;  ///< 8-bit fields likewise.
   bool plane8, plane4, plane2, plane1;
 
-  [[nodiscard]] constexpr std::uint32_t header_bytes() const { return 32 * (2 * n_words + n_bytes); }
+  [[nodiscard, gnu::always_inline]] constexpr std::uint32_t header_bytes() const { return 32 * (2 * n_words + n_bytes); }
   /// Of the planes of 32 columns.
-  [[nodiscard]] constexpr std::uint32_t sub_bytes() const {
+  [[nodiscard, gnu::always_inline]] constexpr std::uint32_t sub_bytes() const {
     return (plane8 ? 1024U : 0U) + (plane4 ? 512U : 0U) + (plane2 ? 256U : 0U) + (plane1 ? 128U : 0U);
   }
-  [[nodiscard]] constexpr std::uint32_t packed_bytes() const { return 32 * block_bytes; }
+  [[nodiscard, gnu::always_inline]] constexpr std::uint32_t packed_bytes() const { return 32 * block_bytes; }
 };
 
 /// The rows of the quantized types; float types are packed element by element.
 /// Type, block_k, block_bytes, words and where, bytes and where, planes of 8, 4, 2 and 1 bits.
-inline constexpr PanelFormat kPanelFormats[] = {
+static constexpr PanelFormat kPanelFormats[] = {
     {quant::DType::kQ4_0, 32, 18, 1, 0, 0, 0, false, true, false, false},
     {quant::DType::kQ4_1, 32, 20, 2, 0, 0, 0, false, true, false, false},
     {quant::DType::kQ5_0, 32, 22, 1, 0, 0, 0, false, true, false, true},
@@ -59,13 +59,13 @@ inline constexpr PanelFormat kPanelFormats[] = {
 };
 
 /// The row of a quantized type; there must be one.
-constexpr const PanelFormat& panel_format(quant::DType type) {
+static constexpr const PanelFormat& panel_format(quant::DType type) {
   std::size_t i = 0;
   while (kPanelFormats[i].type != type) ++i;
   return kPanelFormats[i];
 }
 
-constexpr bool sizes_agree() {
+static constexpr bool sizes_agree() {
   for (const PanelFormat& f : kPanelFormats) {
     if (f.header_bytes() + f.block_k / 32 * f.sub_bytes() != f.packed_bytes()) return false;
   }

@@ -13,13 +13,16 @@ double pair_of_turns(const Rope& rope, double n_turns) {
          (2 * std::log(static_cast<double>(rope.base)));
 }
 
+/// Turns above which a pair keeps its angle, and below which it is scaled in full (the paper's beta and alpha).
+constexpr double kFastTurns = 32, kSlowTurns = 1;
+
 /// How much of pair i's angle is left unscaled, 0 to 1.
 double yarn_keep(const Rope& rope, double i) {
   const double last = rope.n_rot - 1;
-  const double low = std::clamp(std::floor(pair_of_turns(rope, rope.yarn_beta_fast)), 0.0, last);
-  const double high = std::clamp(std::ceil(pair_of_turns(rope, rope.yarn_beta_slow)), 0.0, last);
+  const double low = std::clamp(std::floor(pair_of_turns(rope, kFastTurns)), 0.0, last);
+  const double high = std::clamp(std::ceil(pair_of_turns(rope, kSlowTurns)), 0.0, last);
   const double ramp = (i - low) / std::max(0.001, high - low);
-  return (1 - std::clamp(ramp, 0.0, 1.0)) * rope.yarn_ext_factor;
+  return 1 - std::clamp(ramp, 0.0, 1.0);
 }
 
 }  // namespace

@@ -84,13 +84,6 @@ class Reader {
 
 constexpr float kLargest = 3.4e38F;
 
-/// How YaRN turns its factors to one magnitude: the paper's 0.1 ln(factor) + 1, times the model's own factor.
-float yarn_magnitude(float factor, float log_multiplier, float attn_factor) {
-  const auto scale = [&](float multiplier) { return factor <= 1.0F ? 1.0F : 0.1F * multiplier * std::log(factor) + 1.0F; };
-  const float magnitude = log_multiplier == 0.0F ? scale(1.0F) : scale(1.0F) / scale(log_multiplier);
-  return magnitude * attn_factor;
-}
-
 Rope read_rope(Reader& keys, const Spec& spec, RopePairs pairs) {
   Rope rope;
   rope.pairs = pairs;
@@ -107,15 +100,10 @@ Rope read_rope(Reader& keys, const Spec& spec, RopePairs pairs) {
   const float attn_factor = keys.real("rope.scaling.attn_factor", 0.0F, 1e6F, 1.0F);
   if (type == "yarn") {
     rope.is_yarn = true;
-    const float ext = keys.real("rope.scaling.yarn_ext_factor", -1.0F, 1e6F, -1.0F);
-    rope.yarn_ext_factor = ext < 0.0F ? 1.0F : ext;
-    rope.yarn_beta_fast = keys.real("rope.scaling.yarn_beta_fast", 0.0F, 1e6F, 32.0F);
-    rope.yarn_beta_slow = keys.real("rope.scaling.yarn_beta_slow", 0.0F, 1e6F, 1.0F);
     rope.original_context =
         keys.number("rope.scaling.original_context_length", 0, 1U << 30U, spec.context_length);
     if (rope.original_context == 0) rope.original_context = spec.context_length;
-    const float log_multiplier = keys.real("rope.scaling.yarn_log_multiplier", 0.0F, 1e6F, 0.0F);
-    if (rope.yarn_ext_factor != 0.0F) rope.magnitude = yarn_magnitude(rope.factor, log_multiplier, 1.0F);
+    if (rope.factor > 1.0F) rope.magnitude = 0.1F * std::log(rope.factor) + 1.0F;  // the paper's temperature
   } else if (type != "linear" && type != "none") {
     keys.fail({ErrorCode::kUnsupported,
                fmt::format("rope.scaling.type is \"{}\"; supported are none, linear and yarn", type)});

@@ -20,8 +20,6 @@ struct Rope {
   float base = 10000.0F;
   float factor = 1.0F;         ///< Context extension: angles are divided by it (linear), or blended (YaRN).
   bool is_yarn = false;        ///< https://arxiv.org/abs/2309.00071
-  float yarn_ext_factor = 1.0F;
-  float yarn_beta_fast = 32.0F, yarn_beta_slow = 1.0F;
   std::uint32_t original_context = 0;  ///< Of the model before extension (YaRN).
   float magnitude = 1.0F;      ///< Multiplies cosine and sine.
   std::string_view factors_tensor;  ///< Name of a tensor [n_rot / 2] that divides the angles; empty: none.

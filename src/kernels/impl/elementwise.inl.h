@@ -81,8 +81,21 @@ inline float quantize_block(const float* x, std::int8_t* q, std::int16_t* sums) 
   return amax / 127.0F;
 }
 
+/// `x` with eleven significant bits, to nearest and even: the precision of binary16 without its range.
+inline float round_to_11_bits(float x) {
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &x, sizeof bits);
+  if ((bits & 0x7FFFFFFFU) <= 0x7F800000U) bits = (bits + 0xFFFU + (bits >> 13U & 1U)) & ~0x1FFFU;
+  __builtin_memcpy(&x, &bits, sizeof bits);
+  return x;
+}
+
 void quantize_a32(const float* x, std::size_t k, std::int8_t* q, float* scale, std::int16_t* sums) noexcept {
-  for (std::size_t b = 0; b < k / 32; ++b) scale[b] = quantize_block<32, 32>(x + 32 * b, q + 32 * b, sums + b);
+  for (std::size_t b = 0; b < k / 32; ++b) {
+    // Weights' scales have eleven bits too, so that their product is exact; and it is llama.cpp's rounding, so that
+    // perplexities compare.
+    scale[b] = round_to_11_bits(quantize_block<32, 32>(x + 32 * b, q + 32 * b, sums + b));
+  }
 }
 
 void quantize_a256(const float* x, std::size_t k, std::int8_t* q, float* scale, std::int16_t* sums) noexcept {

@@ -1,0 +1,31 @@
+#include "kernels/dispatch.h"
+
+#include <gtest/gtest.h>
+
+#include "os/cpu.h"
+
+namespace woolly::test {
+namespace {
+
+TEST(Dispatch, TheScalarTableComesFirstAndTablesAreAvailableByFeature) {
+  const auto tables = kernels::available_tables();
+  ASSERT_FALSE(tables.empty());
+  EXPECT_STREQ(tables[0]->name, "scalar");
+  const auto has = [&](std::string_view name) {
+    for (const kernels::KernelTable* table : tables) {
+      if (table->name == name) return true;
+    }
+    return false;
+  };
+  EXPECT_EQ(has("avx2"), os::cpu().avx2);
+  EXPECT_EQ(has("avx512"), os::cpu().avx512 && os::cpu().avx512_vnni);
+}
+
+TEST(Dispatch, TheBestTableIsChosen) {
+  const auto table = kernels::choose_table();
+  ASSERT_TRUE(table);
+  EXPECT_EQ(*table, kernels::available_tables().back());
+}
+
+}  // namespace
+}  // namespace woolly::test

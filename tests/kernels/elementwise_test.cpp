@@ -1,0 +1,158 @@
+#include <gtest/gtest.h>
+
+#include <bit>
+
+#include "kernels/support.h"
+
+namespace woolly::test {
+namespace {
+
+constexpr std::size_t kSizes[] = {1, 8, 15, 16, 17, 64, 576, 1000};
+
+/// Calls `body(table, result)` and expects every table to leave the same bits in `result`.
+template <typename Body>
+void expect_identical(std::size_t n, Body body) {
+  std::vector<float> expected;
+  for (const kernels::KernelTable* table : kernels::available_tables()) {
+    std::vector<float> result(n, 0.5F);
+    body(*table, result);
+    if (expected.empty()) expected = result;
+    ASSERT_EQ(std::memcmp(result.data(), expected.data(), n * sizeof(float)), 0) << table->name << ", " << n;
+  }
+}
+
+TEST(Elementwise, RmsNormIsIdenticalOnAllTablesAndRight) {
+  std::mt19937 random(1);
+  for (const std::size_t n : kSizes) {
+    const auto x = random_columns(2, n, random);
+    expect_identical(n, [&](const kernels::KernelTable& table, std::vector<float>& out) {
+      table.rms_norm(x[0].data(), x[1].data(), 1e-5F, n, out.data());
+      double squares = 0;
+      for (const float v : x[0]) squares += static_cast<double>(v) * static_cast<double>(v);
+      const double scale = 1 / std::sqrt(squares / static_cast<double>(n) + 1e-5);
+      for (std::size_t i = 0; i < n; ++i) {
+        const double expected = static_cast<double>(x[0][i]) * scale * static_cast<double>(x[1][i]);
+        ASSERT_NEAR(static_cast<double>(out[i]), expected, 1e-6 + std::abs(expected) * 1e-5);
+      }
+    });
+  }
+}
+
+TEST(Elementwise, EpiloguesAreIdenticalOnAllTables) {
+  std::mt19937 random(2);
+  for (const std::size_t n : kSizes) {
+    const auto x = random_columns(2, n, random);
+    expect_identical(n, [&](const kernels::KernelTable& table, std::vector<float>& out) {
+      table.add(x[0].data(), n, out.data());
+      for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(out[i], 0.5F + x[0][i]);
+    });
+    expect_identical(n, [&](const kernels::KernelTable& table, std::vector<float>& out) {
+      table.affine(x[0].data(), 3.0F, x[1].data(), n, out.data());
+      for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(out[i], x[0][i] * 3.0F + x[1][i]);
+    });
+    expect_identical(n, [&](const kernels::KernelTable& table, std::vector<float>& out) {
+      table.swiglu(x[0].data(), x[1].data(), n, out.data());
+    });
+  }
+}
+
+/// The exponential inside silu over a walk through all floats: identical on all tables, and within 4 ulp of double.
+TEST(Elementwise, SiluIsAccurateFromEndToEnd) {
+  std::vector<float> x;
+  for (std::uint64_t bits = 0; bits < (1ULL << 32U); bits += 65'521) {
+    const float value = std::bit_cast<float>(static_cast<std::uint32_t>(bits));
+    if (!std::isnan(value)) x.push_back(value);
+  }
+  const std::vector<float> ones(x.size(), 1.0F);
+  expect_identical(x.size(), [&](const kernels::KernelTable& table, std::vector<float>& out) {
+    table.swiglu(x.data(), ones.data(), x.size(), out.data());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      if (std::isinf(x[i])) continue;
+      const double expected = static_cast<double>(x[i]) / (1 + std::exp(-static_cast<double>(x[i])));
+      if (std::abs(expected) < 1e-35) {
+        ASSERT_LT(std::abs(out[i]), 1e-34F) << x[i];
+      } else {
+        ASSERT_NEAR(static_cast<double>(out[i]), expected, std::abs(expected) * 4 * 0x1p-23) << x[i];
+      }
+    }
+  });
+  float nan = NAN, one = 1.0F, out = 0.0F;
+  for (const kernels::KernelTable* table : kernels::available_tables()) {
+    table->swiglu(&nan, &one, 1, &out);
+    EXPECT_TRUE(std::isnan(out)) << table->name;
+  }
+}
+
+TEST(Elementwise, QuantizationIsIdenticalOnAllTablesAndRoundsToNearest) {
+  std::mt19937 random(3);
+  const std::size_t k = 1024;
+  const auto x = random_columns(1, k, random);
+  std::vector<std::int8_t> first_q;
+  for (const kernels::KernelTable* table : kernels::available_tables()) {
+    for (const std::size_t block : {std::size_t{32}, std::size_t{256}}) {
+      std::vector<std::int8_t> q(k);
+      std::vector<float> scale(k / block);
+      std::vector<std::int16_t> sums(k / 16);
+      (block == 32 ? table->quantize_a32 : table->quantize_a256)(x[0].data(), k, q.data(), scale.data(), sums.data());
+      const std::size_t of_sum = block == 32 ? 32 : 16;
+      for (std::size_t b = 0; b < k / of_sum; ++b) {
+        int sum = 0;
+        for (std::size_t i = 0; i < of_sum; ++i) sum += q[b * of_sum + i];
+        EXPECT_EQ(sum, sums[b]);
+      }
+      for (std::size_t i = 0; i < k; ++i) {
+        // Half a step, and the rounding of the scale to eleven bits.
+        const float error = std::abs(x[0][i] - scale[i / block] * static_cast<float>(q[i]));
+        ASSERT_LE(error, scale[i / block] * (0.5F + 127 * 0x1p-11F)) << table->name;
+      }
+      if (block == 32) {
+        if (first_q.empty()) first_q = q;
+        EXPECT_EQ(q, first_q) << table->name;
+      }
+    }
+  }
+}
+
+TEST(Elementwise, BlocksOfZerosAndOfNonsenseQuantizeToZeros) {
+  std::vector<float> x(96, 0.0F);
+  for (std::size_t i = 32; i < 64; ++i) x[i] = 1e-40F;
+  x[70] = NAN;
+  for (const kernels::KernelTable* table : kernels::available_tables()) {
+    std::vector<std::int8_t> q(96, 1);
+    std::vector<float> scale(3, 1.0F);
+    std::vector<std::int16_t> sums(3, 1);
+    table->quantize_a32(x.data(), 96, q.data(), scale.data(), sums.data());
+    for (const std::int8_t code : q) EXPECT_EQ(code, 0);
+    EXPECT_EQ(scale[0], 0.0F);
+    EXPECT_EQ(scale[1], 0.0F);
+    EXPECT_TRUE(std::isnan(scale[2])) << table->name;
+    EXPECT_EQ(sums, std::vector<std::int16_t>(3, 0));
+  }
+}
+
+TEST(Elementwise, RopeTurnsPairs) {
+  std::mt19937 random(4);
+  const auto head = random_columns(1, 64, random)[0];
+  std::vector<float> cos_sin(64);
+  for (std::size_t i = 0; i < 32; ++i) {
+    cos_sin[2 * i] = std::cos(0.1F * static_cast<float>(i));
+    cos_sin[2 * i + 1] = std::sin(0.1F * static_cast<float>(i));
+  }
+  const auto expect_turned = [&](const std::vector<float>& turned, std::size_t a, std::size_t b, std::size_t i) {
+    const float c = cos_sin[2 * i], s = cos_sin[2 * i + 1];
+    EXPECT_EQ(turned[a], head[a] * c - head[b] * s);
+    EXPECT_EQ(turned[b], head[a] * s + head[b] * c);
+  };
+  for (const kernels::KernelTable* table : kernels::available_tables()) {
+    auto adjacent = head, halves = head;
+    table->rope_adjacent(adjacent.data(), cos_sin.data(), 64);
+    table->rope_halves(halves.data(), cos_sin.data(), 64);
+    for (std::size_t i = 0; i < 32; ++i) {
+      expect_turned(adjacent, 2 * i, 2 * i + 1, i);
+      expect_turned(halves, i, i + 32, i);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace woolly::test

@@ -1,0 +1,142 @@
+// Every weight type on every table.
+#include <gtest/gtest.h>
+
+#include "kernels/support.h"
+
+namespace woolly::test {
+namespace {
+
+/// Lengths of rows: the smallest, odd numbers of blocks, real models' sizes.
+constexpr std::size_t kLengths[] = {32, 64, 96, 224, 256, 288, 512, 896, 1024, 4096, 14336};
+
+class Matmul : public testing::TestWithParam<quant::DTypeInfo> {
+ protected:
+  DType type() const { return GetParam().type; }
+  static std::span<const kernels::KernelTable* const> tables() { return kernels::available_tables(); }
+
+  std::vector<float> run(const kernels::KernelTable& table, const std::vector<std::uint8_t>& panel,
+                         const Activations& x, std::size_t first, std::size_t n) const {
+    std::vector<float> tile(n * kPanelRows, -1.0F);
+    table.matmul(type())->run(panel.data(), x.k, x.columns.data() + first, n, tile.data());
+    return tile;
+  }
+
+  /// `columns` through all tables: identical to the scalar one, and for any number of columns at once.
+  void expect_identical(const std::vector<std::byte>& rows, const std::vector<std::vector<float>>& columns) const {
+    const std::size_t k = columns.front().size(), n = columns.size();
+    const auto panel = pack(type(), rows, rows.size() / (k / GetParam().block_k * GetParam().block_bytes), k);
+    std::vector<float> expected;
+    for (const kernels::KernelTable* table : tables()) {
+      const Activations x(*table, table->matmul(type())->act, columns);
+      const auto all = run(*table, panel, x, 0, n);
+      if (expected.empty()) expected = all;
+      ASSERT_EQ(std::memcmp(all.data(), expected.data(), all.size() * sizeof(float)), 0) << table->name << ", k " << k;
+      for (std::size_t at_once = 1; at_once < n; ++at_once) {
+        for (std::size_t c = 0; c < n; c += at_once) {
+          const std::size_t m = std::min(at_once, n - c);
+          const auto some = run(*table, panel, x, c, m);
+          ASSERT_EQ(std::memcmp(some.data(), expected.data() + c * kPanelRows, some.size() * sizeof(float)), 0)
+              << table->name << ", k " << k << ", " << at_once << " columns at once";
+        }
+      }
+    }
+  }
+};
+
+TEST_P(Matmul, EveryTableHasAKernel) {
+  for (const kernels::KernelTable* table : tables()) EXPECT_NE(table->matmul(type()), nullptr) << table->name;
+}
+
+TEST_P(Matmul, IsIdenticalOnAllTablesAndForAnyNumberOfColumns) {
+  std::mt19937 random(3);
+  for (const std::size_t k : kLengths) {
+    if (k % GetParam().block_k != 0) continue;
+    const std::size_t n = k > 1024 ? 5 : 12;
+    expect_identical(random_rows(type(), 32, k, random), random_columns(n, k, random));
+  }
+}
+
+/// Against the product in double of the decoded weights and the activations as the kernel sees them. Each output is a
+/// chain of n fused multiply-adds of terms t, so it errs by at most n * 2^-24 * Σ|t|, and by as much again for the
+/// rounding of d * a; types with mins have two chains.
+TEST_P(Matmul, IsCloseToTheDoubleProduct) {
+  std::mt19937 random(4);
+  for (const std::size_t k : {std::size_t{256}, std::size_t{1024}, std::size_t{4096}}) {
+    const auto rows = random_rows(type(), 32, k, random);
+    const auto panel = pack(type(), rows, 32, k);
+    std::vector<float> w(32 * k);
+    GetParam().decode(rows.data(), 32 * k / GetParam().block_k, w.data());
+    for (const kernels::KernelTable* table : tables()) {
+      const ActFormat format = table->matmul(type())->act;
+      const Activations x(*table, format, random_columns(3, k, random));
+      const auto tile = run(*table, panel, x, 0, 3);
+      for (std::size_t c = 0; c < 3; ++c) {
+        for (std::size_t r = 0; r < 32; ++r) {
+          double sum = 0, size = 0;
+          for (std::size_t i = 0; i < k; ++i) {
+            const double a = format == ActFormat::kF32 ? static_cast<double>(x.x[c][i])
+                                                       : static_cast<double>(x.q[c][i]) *
+                                                             static_cast<double>(x.scale[c][i / (format == ActFormat::kA32 ? 32 : 256)]);
+            const double term = static_cast<double>(w[r * k + i]) * a;
+            sum += term;
+            size += std::abs(term);
+          }
+          // A min and its scale nearly cancel: their parts are larger than the weight, by 31 codes at most.
+          const double bound = (static_cast<double>(k) + 4) * 0x1p-24 * (size * 2 + 64 * static_cast<double>(k) * 0.05);
+          ASSERT_NEAR(static_cast<double>(tile[c * 32 + r]), sum, bound) << table->name << " k " << k << " row " << r;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Matmul, IsExactOnExtremeCodesAndActivations) {
+  std::mt19937 random(5);
+  const std::size_t k = 512;
+  const auto columns_of = [&](auto value) {
+    std::vector<std::vector<float>> columns(3, std::vector<float>(k));
+    for (std::size_t c = 0; c < 3; ++c) {
+      for (std::size_t i = 0; i < k; ++i) columns[c][i] = value(c, i);
+    }
+    return columns;
+  };
+  const std::vector<std::vector<float>> cases[] = {
+      columns_of([](std::size_t, std::size_t) { return 1.0F; }),                                 // +127 everywhere
+      columns_of([](std::size_t, std::size_t) { return -1.0F; }),
+      columns_of([](std::size_t c, std::size_t i) { return (i + c) % 2 == 0 ? 1.0F : -1.0F; }),  // alternating
+      columns_of([](std::size_t c, std::size_t i) { return i == 100 * c ? 1e6F : 0.01F; }),      // one outlier
+      columns_of([](std::size_t, std::size_t i) { return i % 3 == 0 ? 7e4F : -9e4F; }),          // beyond binary16
+      columns_of([](std::size_t, std::size_t) { return 1e-42F; }),                               // denormal
+      columns_of([](std::size_t c, std::size_t) { return c == 1 ? 0.0F : 2.0F; }),               // a column of zeros
+  };
+  for (const int code : {-1, 0x00, 0xFF, 0x0F, 0xF0, 0x80, 0x7F}) {
+    const auto rows = random_rows(type(), 32, k, random, code);
+    for (const auto& columns : cases) expect_identical(rows, columns);
+  }
+}
+
+TEST_P(Matmul, PassesNotANumberAndInfinityOn) {
+  std::mt19937 random(6);
+  const std::size_t k = 512;
+  const auto panel = pack(type(), random_rows(type(), 32, k, random), 32, k);
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    auto columns = random_columns(2, k, random);
+    columns[1][77] = bad;
+    for (const kernels::KernelTable* table : tables()) {
+      const Activations x(*table, table->matmul(type())->act, columns);
+      const auto tile = run(*table, panel, x, 0, 2);
+      for (std::size_t r = 0; r < 32; ++r) {
+        EXPECT_TRUE(std::isfinite(tile[r])) << table->name;
+        EXPECT_FALSE(std::isfinite(tile[32 + r])) << table->name;
+      }
+    }
+  }
+}
+
+std::vector<quant::DTypeInfo> all_types() { return {quant::all_dtypes().begin(), quant::all_dtypes().end()}; }
+
+INSTANTIATE_TEST_SUITE_P(Kernels, Matmul, testing::ValuesIn(all_types()),
+                         [](const auto& tested) { return std::string(tested.param.name); });
+
+}  // namespace
+}  // namespace woolly::test

@@ -1,0 +1,97 @@
+// Random weights in file layout, packed panels, and activations in every format.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "base/float16.h"
+#include "kernels/dispatch.h"
+#include "kernels/panel_format.h"
+#include "quant/dtype.h"
+
+namespace woolly::test {
+
+using kernels::ActColumn;
+using kernels::ActFormat;
+using kernels::kPanelRows;
+using quant::DType;
+
+/// Rows of blocks in file layout with random codes and moderate float scales.
+inline std::vector<std::byte> random_rows(DType type, std::size_t n_rows, std::size_t k, std::mt19937& random,
+                                          int code_byte = -1) {
+  const quant::DTypeInfo& info = quant::info(type);
+  const std::size_t n_blocks = n_rows * k / info.block_k;
+  std::vector<std::byte> rows(n_blocks * info.block_bytes);
+  for (std::byte& byte : rows) byte = static_cast<std::byte>(code_byte >= 0 ? static_cast<unsigned>(code_byte) : random());
+  const auto put_half = [&](std::size_t at, float value) {
+    const std::uint16_t half = base::f32_to_f16(value);
+    std::memcpy(rows.data() + at, &half, 2);
+  };
+  std::uniform_real_distribution<float> uniform(-1.0F, 1.0F);
+  for (std::size_t b = 0; b < n_blocks; ++b) {
+    const std::size_t at = b * info.block_bytes;
+    switch (type) {
+      case DType::kF32: {
+        const float value = uniform(random);
+        std::memcpy(rows.data() + at, &value, 4);
+        break;
+      }
+      case DType::kF16: put_half(at, uniform(random)); break;
+      case DType::kBF16: {
+        const std::uint16_t value = base::f32_to_bf16(uniform(random));
+        std::memcpy(rows.data() + at, &value, 2);
+        break;
+      }
+      case DType::kMXFP4: rows[at] = static_cast<std::byte>(120 + random() % 12); break;
+      case DType::kIQ4_XS: put_half(at, uniform(random)); break;  // its second word is not a float
+      default: {
+        const kernels::PanelFormat& format = kernels::panel_format(type);
+        for (std::size_t w = 0; w < format.n_words; ++w) put_half(at + format.words_at + 2 * w, uniform(random));
+      }
+    }
+  }
+  return rows;
+}
+
+inline std::vector<std::uint8_t> pack(DType type, const std::vector<std::byte>& rows, std::size_t n_rows, std::size_t k) {
+  const quant::DTypeInfo& info = quant::info(type);
+  std::vector<std::uint8_t> panel(kernels::panel_bytes(type, k));
+  kernels::pack_panel(type, rows.data(), k / info.block_k * info.block_bytes, n_rows, k, panel.data());
+  return panel;
+}
+
+/// Columns of activations in the format that a type wants; owns what the ActColumns point to.
+struct Activations {
+  std::size_t k;
+  std::vector<std::vector<float>> x;
+  std::vector<std::vector<std::int8_t>> q;
+  std::vector<std::vector<float>> scale;
+  std::vector<std::vector<std::int16_t>> sums;
+  std::vector<ActColumn> columns;
+
+  Activations(const kernels::KernelTable& table, ActFormat format, std::vector<std::vector<float>> values)
+      : k(values.front().size()), x(std::move(values)) {
+    for (const std::vector<float>& column : x) {
+      q.emplace_back(k);
+      scale.emplace_back(k);
+      sums.emplace_back(k);
+      if (format == ActFormat::kA32) table.quantize_a32(column.data(), k, q.back().data(), scale.back().data(), sums.back().data());
+      if (format == ActFormat::kA256) table.quantize_a256(column.data(), k, q.back().data(), scale.back().data(), sums.back().data());
+      columns.push_back({column.data(), q.back().data(), scale.back().data(), sums.back().data()});
+    }
+  }
+};
+
+/// Bell-shaped values.
+inline std::vector<std::vector<float>> random_columns(std::size_t n, std::size_t k, std::mt19937& random) {
+  std::normal_distribution<float> normal;
+  std::vector<std::vector<float>> columns(n, std::vector<float>(k));
+  for (auto& column : columns) {
+    for (float& value : column) value = normal(random);
+  }
+  return columns;
+}
+
+}  // namespace woolly::test
