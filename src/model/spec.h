@@ -22,7 +22,7 @@ struct Rope {
   bool is_yarn = false;        ///< https://arxiv.org/abs/2309.00071
   std::uint32_t original_context = 0;  ///< Of the model before extension (YaRN).
   float magnitude = 1.0F;      ///< Multiplies cosine and sine.
-  std::string_view factors_tensor;  ///< Name of a tensor [n_rot / 2] that divides the angles; empty: none.
+  std::string_view factors_tensor{};  ///< Name of a tensor [n_rot / 2] that divides the angles; empty: none.
 };
 
 /// Dimensions as in the papers; see docs/glossary.md.

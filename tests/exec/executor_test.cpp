@@ -1,0 +1,151 @@
+// The executor against the plain transformer on models of odd shapes, and many sequences in one batch.
+#include "exec/executor.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/parts.h"
+#include "reference/reference_model.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+
+namespace woolly::test {
+namespace {
+
+std::vector<TokenId> some_tokens(std::size_t n, unsigned seed) {
+  std::mt19937 random(seed);
+  std::vector<TokenId> tokens;
+  for (std::size_t i = 0; i < n; ++i) tokens.push_back({static_cast<std::int32_t>(random() % 70)});
+  return tokens;
+}
+
+struct Loaded {
+  std::unique_ptr<Engine> engine;
+  std::shared_ptr<const Model> model;
+
+  explicit Loaded(const std::filesystem::path& path, std::size_t n_threads = 2) {
+    auto created = Engine::create({.n_threads = n_threads});
+    EXPECT_TRUE(created) << created.error().message;
+    engine = std::move(created).value();
+    auto loaded = Model::load(*engine, path);
+    EXPECT_TRUE(loaded) << loaded.error().message;
+    model = std::move(loaded).value();
+  }
+};
+
+struct Case {
+  std::string name;
+  TinyModel model;
+  std::function<void(GgufBuilder&)> extra = [](GgufBuilder&) {};
+};
+
+class Oracle : public testing::TestWithParam<Case> {};
+
+/// Weights are F32 here, so only the order of sums differs: each logit is a chain of a few hundred terms of size one.
+TEST_P(Oracle, LogitsAreThoseOfThePlainTransformer) {
+  const TempDir dir;
+  GgufBuilder builder = GetParam().model.build();
+  GetParam().extra(builder);
+  const auto path = dir.write("tiny.gguf", builder.build());
+  const auto reference = reference::ReferenceModel::open(path);
+  ASSERT_TRUE(reference) << reference.error().message;
+  const auto tokens = some_tokens(90, 5);
+  const std::vector<float> expected = reference->logits(tokens);
+  const Loaded loaded(path);
+  const auto session = Session::create(loaded.model, {.chunk = 32, .kv_type = KvType::kF32, .max_logit_rows = 32});
+  ASSERT_TRUE(session) << session.error().message;
+  const Status status = (*session)->append_each(tokens, [&](std::size_t row, std::span<const float> logits) {
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+      ASSERT_NEAR(logits[i], expected[row * logits.size() + i], 1e-4F) << "token " << row << ", logit " << i;
+    }
+  });
+  EXPECT_TRUE(status) << status.error().message;
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const char* architecture : {"llama", "qwen2", "qwen3"}) {
+    const std::string a = architecture;
+    all.push_back({a, {.architecture = a}});
+    all.push_back({a + "_with_biases_and_one_head_each", {.architecture = a, .n_kv_heads = 4, .has_bias = true}});
+    all.push_back({a + "_tied_with_one_key_head_for_all", {.architecture = a, .n_heads = 6, .n_kv_heads = 1, .head_dim = 8, .is_tied = true}});
+    all.push_back({a + "_with_odd_sizes", {.architecture = a, .hidden_dim = 37, .n_heads = 5, .n_kv_heads = 5, .head_dim = 10, .ffn_dim = 61}});
+    all.push_back({a + "_stretched_linearly", {.architecture = a},
+                   [a](GgufBuilder& file) { file.add_f32(a + ".rope.scaling.factor", 4.0F); }});
+    all.push_back({a + "_stretched_by_yarn", {.architecture = a, .head_dim = 32}, [a](GgufBuilder& file) {
+                     file.add_string(a + ".rope.scaling.type", "yarn").add_f32(a + ".rope.scaling.factor", 4.0F);
+                     file.add_u32(a + ".rope.scaling.original_context_length", 128);
+                   }});
+  }
+  all.push_back({"llama_with_rope_factors", {.has_rope_factors = true}});
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Exec, Oracle, testing::ValuesIn(cases()), [](const auto& tested) { return tested.param.name; });
+
+/// Sequences of different lengths, prompts and single tokens, together give what each gives alone.
+TEST(Executor, ASequenceDoesNotSeeItsNeighbours) {
+  const TempDir dir;
+  const Loaded loaded(dir.write("tiny.gguf", TinyModel{}.build().build()));
+  const Model::Parts& parts = loaded.model->parts();
+  const exec::KvLayout layout{&parts.plan.kernels->kv_f16, parts.plan.spec.n_layers, parts.plan.spec.n_kv_heads,
+                              parts.plan.spec.head_dim};
+  auto executor = exec::Executor::create(parts.plan, parts.weights, *loaded.engine->parts().pool,
+                                         {.max_rows = 200, .max_logit_rows = 8}, layout);
+  ASSERT_TRUE(executor) << executor.error().message;
+  const auto cache = std::make_shared<exec::KvCache>(layout);
+
+  // Alone.
+  const std::size_t lengths[] = {1, 70, 3, 64, 1};
+  std::vector<std::vector<float>> expected;
+  std::vector<std::vector<TokenId>> texts;
+  for (std::size_t i = 0; i < std::size(lengths); ++i) {
+    texts.push_back(some_tokens(lengths[i] + 2, static_cast<unsigned>(i)));
+    const auto session = Session::create(loaded.model);
+    ASSERT_TRUE(session);
+    for (const std::size_t n : {lengths[i], lengths[i] + 1, lengths[i] + 2}) {
+      const std::size_t done = (*session)->n_tokens();
+      const auto logits = (*session)->append(std::span(texts[i]).subspan(done, n - done));
+      ASSERT_TRUE(logits);
+      expected.emplace_back(logits->begin(), logits->end());
+    }
+  }
+
+  // Together: all prompts in one batch, then two steps of one token each; the second without one of them.
+  std::vector<std::unique_ptr<exec::Sequence>> sequences;
+  for (std::size_t i = 0; i < std::size(lengths); ++i) sequences.push_back(std::make_unique<exec::Sequence>(cache, 512));
+  for (std::size_t step = 0; step < 3; ++step) {
+    std::vector<TokenId> tokens;
+    std::vector<exec::Slice> slices;
+    std::vector<std::uint32_t> last_rows;
+    for (std::size_t i = 0; i < std::size(lengths); ++i) {
+      const std::size_t n = step == 0 ? lengths[i] : 1;
+      const auto new_tokens = std::span(texts[i]).subspan(sequences[i]->n_tokens(), n);
+      ASSERT_TRUE(sequences[i]->reserve(n));
+      slices.push_back({sequences[i].get(), tokens.size(), n});
+      tokens.insert(tokens.end(), new_tokens.begin(), new_tokens.end());
+      last_rows.push_back(static_cast<std::uint32_t>(tokens.size() - 1));
+    }
+    const exec::Logits logits = (*executor)->run({tokens, slices, last_rows});
+    ASSERT_EQ(logits.n_rows, std::size(lengths));
+    for (std::size_t i = 0; i < std::size(lengths); ++i) {
+      const auto row = logits.row(i);
+      EXPECT_TRUE(std::equal(row.begin(), row.end(), expected[3 * i + step].begin())) << "sequence " << i << ", step " << step;
+    }
+  }
+}
+
+TEST(Executor, ABatchWithoutLogitsStillFillsTheCache) {
+  const TempDir dir;
+  const Loaded loaded(dir.write("tiny.gguf", TinyModel{}.build().build()), 3);
+  const auto tokens = some_tokens(100, 1);
+  const auto in_pieces = Session::create(loaded.model, {.chunk = 33}), at_once = Session::create(loaded.model);
+  ASSERT_TRUE(in_pieces && at_once);
+  const auto a = (*in_pieces)->append(tokens), b = (*at_once)->append(tokens);
+  ASSERT_TRUE(a && b);
+  EXPECT_TRUE(std::equal(a->begin(), a->end(), b->begin()));
+}
+
+}  // namespace
+}  // namespace woolly::test

@@ -1,0 +1,144 @@
+#include <gtest/gtest.h>
+
+#include "arch/architecture.h"
+#include "kernels/dispatch.h"
+#include "plan/compile.h"
+#include "support/tiny_model.h"
+
+namespace woolly::test {
+namespace {
+
+Result<plan::Plan> compile(const gguf::File& file) {
+  WOOLLY_TRY(const arch::Architecture* architecture, arch::find(file.metadata));
+  WOOLLY_TRY(model::Spec spec, architecture->read_spec(file.metadata));
+  plan::GraphBuilder builder(std::move(spec), file);
+  architecture->build(builder);
+  WOOLLY_TRY(plan::Graph graph, builder.finish());
+  return plan::compile(std::move(graph), *kernels::available_tables().front());
+}
+
+gguf::File parse(GgufBuilder builder) {
+  auto file = parse_bytes(builder.build());
+  EXPECT_TRUE(file) << file.error().message;
+  return std::move(file).value();
+}
+
+void expect_error(GgufBuilder builder, const std::vector<std::string>& parts) {
+  const gguf::File file = parse(std::move(builder));
+  const auto plan = compile(file);
+  ASSERT_FALSE(plan) << parts.front();
+  for (const std::string& part : parts) {
+    EXPECT_NE(plan.error().message.find(part), std::string::npos) << plan.error().message;
+  }
+}
+
+TEST(Plan, HasFiveStepsALayerOneForTheRowsAndOneAtEachEnd) {
+  const gguf::File file = parse(TinyModel{.n_layers = 3}.build());
+  const auto plan = compile(file);
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_EQ(plan->steps.size(), 3U * 5 + 3);
+}
+
+TEST(Plan, PanelsOfAllMatricesAndVectorsLieApartInsideTheWeights) {
+  const gguf::File file = parse(TinyModel{.has_bias = true, .is_tied = true}.build());
+  const auto plan = compile(file);
+  ASSERT_TRUE(plan);
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> spans;
+  for (const plan::PackedMatrix& matrix : plan->matrices) {
+    const std::uint64_t bytes = matrix.n_cols * sizeof(float) * kernels::kPanelRows;
+    for (std::size_t i = 0; i < matrix.n_panels(); ++i) {
+      spans.emplace_back(matrix.offset + i * matrix.panel_stride, matrix.offset + i * matrix.panel_stride + bytes);
+    }
+  }
+  for (const plan::PackedVector& vector : plan->vectors) spans.emplace_back(vector.offset, vector.offset + vector.n * 4);
+  std::sort(spans.begin(), spans.end());
+  for (std::size_t i = 0; i < spans.size(); ++i) {
+    EXPECT_EQ(spans[i].first % 64, 0U);
+    EXPECT_LE(spans[i].second, i + 1 < spans.size() ? spans[i + 1].first : plan->weight_bytes);
+  }
+}
+
+TEST(Plan, ATiedEmbeddingIsPackedOnce) {
+  const gguf::File tied = parse(TinyModel{.is_tied = true}.build()), untied = parse(TinyModel{}.build());
+  const auto with = compile(tied), without = compile(untied);
+  ASSERT_TRUE(with && without);
+  EXPECT_EQ(with->matrices.size() + 1, without->matrices.size());
+}
+
+/// Buffers that are alive at the same step never share bytes; ones that are not do, or there would be no point.
+TEST(Plan, LayOutKeepsLivingBuffersApart) {
+  const gguf::File file = parse(TinyModel{.n_layers = 8}.build());
+  const auto plan = compile(file);
+  ASSERT_TRUE(plan);
+  const plan::Limits limits{.max_rows = 5, .max_logit_rows = 2};
+  const plan::WorkspaceLayout layout = plan::lay_out(*plan, limits);
+  std::vector<std::pair<std::size_t, std::size_t>> lives(plan->buffers.size(), {SIZE_MAX, 0});
+  std::uint64_t sum = 0;
+  for (std::size_t step = 0; step < plan->steps.size(); ++step) {
+    const auto touch = [&](plan::BufferId id) {
+      lives[id.index].first = std::min(lives[id.index].first, step);
+      lives[id.index].second = std::max(lives[id.index].second, step);
+    };
+    const plan::Op& op = plan->steps[step].op;
+    if (const auto* embed = std::get_if<plan::Embed>(&op)) touch(embed->out);
+    if (const auto* attend = std::get_if<plan::Attend>(&op)) {
+      touch(attend->qkv);
+      touch(attend->out);
+    }
+    if (const auto* linear = std::get_if<plan::Linear>(&op)) {
+      touch(linear->in);
+      touch(linear->out);
+    }
+  }
+  const auto size = [&](std::size_t i) {
+    return plan->buffers[i].width * (plan->buffers[i].has_only_logit_rows ? 2 : 5) * sizeof(float);
+  };
+  for (std::size_t i = 0; i < lives.size(); ++i) {
+    sum += size(i);
+    EXPECT_LE(layout.offsets[i] + size(i), layout.bytes);
+    for (std::size_t j = 0; j < i; ++j) {
+      if (lives[i].second < lives[j].first || lives[j].second < lives[i].first) continue;
+      const bool apart = layout.offsets[i] + size(i) <= layout.offsets[j] || layout.offsets[j] + size(j) <= layout.offsets[i];
+      EXPECT_TRUE(apart) << plan->buffers[i].name << i << " and " << plan->buffers[j].name << j;
+    }
+  }
+  EXPECT_LT(layout.bytes, sum / 3);
+}
+
+TEST(Plan, PrintNamesEveryStepItsTensorsAndItsBuffers) {
+  const gguf::File file = parse(TinyModel{.architecture = "qwen3", .has_bias = true}.build());
+  const auto plan = compile(file);
+  ASSERT_TRUE(plan);
+  const std::string text = plan::print(*plan, {});
+  for (const char* part : {"qwen3: 2 layers", "token_embd.weight F32 [70, 48]", "blk.1.qkv", "rms_norm(blk.1.attn_norm.weight)",
+                           "+ blk.0.attn_q.bias", "rms_norm(blk.0.attn_q_norm.weight, blk.0.attn_k_norm.weight) rope",
+                           "swiglu -> ffn[80]@", "add to x[48]@", "output.weight F32 [70, 48] -> logits[70]@"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
+  }
+}
+
+TEST(Plan, ErrorsNameTheTensor) {
+  expect_error(TinyModel{}.build({"blk.1.attn_k.weight"}), {"blk.1.attn_k.weight is missing"});
+  expect_error(TinyModel{}.build({"token_embd.weight"}), {"token_embd.weight is missing"});
+  expect_error(TinyModel{.architecture = "qwen3"}.build({"blk.0.attn_q_norm.weight"}), {"blk.0.attn_q_norm.weight is missing"});
+  GgufBuilder wrong = TinyModel{}.build({"blk.0.ffn_down.weight"});
+  wrong.add_tensor("blk.0.ffn_down.weight", {48, 80}, std::vector<float>(48 * 80));
+  expect_error(std::move(wrong), {"blk.0.ffn_down.weight has shape 48 x 80", "expected 80 x 48"});
+  GgufBuilder bias = TinyModel{}.build();
+  bias.add_tensor("blk.0.attn_q.bias", {47}, std::vector<float>(47));
+  expect_error(std::move(bias), {"blk.0.attn_q.bias has shape 47", "expected 48"});
+}
+
+TEST(Architectures, UnknownOnesAreNamedWithThoseThatWork) {
+  expect_error(TinyModel{.architecture = "mamba9"}.build(), {"mamba9", "llama, qwen2, qwen3"});
+  expect_error(GgufBuilder(), {"general.architecture"});
+}
+
+TEST(Architectures, LlamaRefusesMixturesOfExperts) {
+  GgufBuilder file = TinyModel{}.build();
+  file.add_u32("llama.expert_count", 8);
+  expect_error(std::move(file), {"llama.expert_count is 8"});
+}
+
+}  // namespace
+}  // namespace woolly::test
