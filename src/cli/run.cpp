@@ -140,7 +140,7 @@ class Continuation {
       sampler_.accept(token);
       ++n_generated_;
       WOOLLY_CHECK(output_.push(token));
-      end_ = session_.n_tokens() == session_.n_ctx() ? "full context" : reason_to_end();
+      end_ = reason_to_end();
       if (!end_.empty()) return {};
       WOOLLY_TRY(logits_, session_.append({&token, 1}));
       ++n_steps_;
@@ -154,6 +154,7 @@ class Continuation {
     if (output_is_closed()) return "the reader has gone";
     if (output_.found_stop()) return "stop string";
     if (options_.n_max && n_generated_ >= *options_.n_max) return "-n reached";
+    if (n_prompt_ + n_generated_ >= session_.n_ctx()) return "full context";
     return {};
   }
 

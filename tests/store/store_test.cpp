@@ -3,8 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <fstream>
 #include <optional>
+
+#include "support/temp_dir.h"
 
 namespace woolly::store {
 namespace {
@@ -15,26 +16,20 @@ namespace fs = std::filesystem;
 class StoreTest : public testing::Test {
  protected:
   StoreTest() : before_(fs::current_path()) {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    root_ = fs::path(testing::TempDir()) / "woolly-store" / test->name();
-    fs::remove_all(root_);
     fs::create_directories(folder());
-    fs::current_path(root_);
+    fs::current_path(root_.path());
   }
-  ~StoreTest() override {
-    fs::current_path(before_);
-    fs::remove_all(root_);
-  }
+  ~StoreTest() override { fs::current_path(before_); }
 
-  [[nodiscard]] fs::path folder() const { return root_ / "models"; }
-  static void write(const fs::path& path) { std::ofstream(path) << "x"; }
+  [[nodiscard]] fs::path folder() const { return root_.path() / "models"; }
+  void write(const std::string& name) const { root_.write(name, "x"); }
   [[nodiscard]] std::string resolved(std::string_view model) const {
     const Result<fs::path> path = Store(folder()).resolve(model);
     return path ? path.value().string() : path.error().message;
   }
 
   fs::path before_;
-  fs::path root_;
+  test::TempDir root_;
 };
 
 /// Sets or unsets a variable while it lives.
@@ -78,14 +73,14 @@ TEST(Store, FromEnvironment_HasNoStoreWithoutAHome) {
 }
 
 TEST_F(StoreTest, Resolve_TakesAColonForAHyphen) {
-  write(folder() / "smollm2-135m.gguf");
+  write("models/smollm2-135m.gguf");
   EXPECT_EQ(resolved("smollm2:135m"), (folder() / "smollm2-135m.gguf").string());
   EXPECT_EQ(resolved("smollm2-135m"), (folder() / "smollm2-135m.gguf").string());
 }
 
 TEST_F(StoreTest, Resolve_LeavesPathsAlone) {
   write("here");
-  write(folder() / "here.gguf");
+  write("models/here.gguf");
   EXPECT_EQ(resolved("here"), "here");
   EXPECT_EQ(resolved("./missing"), "./missing");
   EXPECT_EQ(resolved("missing.gguf"), "missing.gguf");
@@ -95,16 +90,16 @@ TEST_F(StoreTest, Resolve_LeavesPathsAlone) {
 TEST_F(StoreTest, Resolve_PrefersTheStoreToAFolderOfTheSameName) {
   fs::create_directory("stories");
   EXPECT_EQ(resolved("stories"), "stories");
-  write(folder() / "stories.gguf");
+  write("models/stories.gguf");
   EXPECT_EQ(resolved("stories"), (folder() / "stories.gguf").string());
 }
 
 TEST_F(StoreTest, Resolve_ListsWhatThereIs) {
   EXPECT_EQ(resolved("a:b"), "model \"a:b\": no such file, and no " + (folder() / "a-b.gguf").string() +
                                  "; the store has no models; scripts/demo fetches smollm2:135m");
-  write(folder() / "two.gguf");
-  write(folder() / "one-1b.gguf");
-  write(folder() / "one-1b.gguf.part");
+  write("models/two.gguf");
+  write("models/one-1b.gguf");
+  write("models/one-1b.gguf.part");
   fs::create_directory(folder() / "folder.gguf");
   EXPECT_EQ(resolved("a:b"), "model \"a:b\": no such file, and no " + (folder() / "a-b.gguf").string() +
                                  "; the store has one-1b, two; scripts/demo fetches smollm2:135m");
@@ -118,7 +113,7 @@ TEST_F(StoreTest, Resolve_RefusesWhatIsNoName) {
   }
 }
 
-TEST_F(StoreTest, Names_OfAMissingFolderAreNone) { EXPECT_TRUE(Store(root_ / "nowhere").names().empty()); }
+TEST_F(StoreTest, Names_OfAMissingFolderAreNone) { EXPECT_TRUE(Store(root_.path() / "nowhere").names().empty()); }
 
 }  // namespace
 }  // namespace woolly::store
