@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,10 +31,13 @@ CLI::Option* add_value(CLI::App& app, const std::string& name, const std::string
 CLI::Option* add_text(CLI::App& app, const std::string& name, const std::string& type, const std::string& help,
                       std::optional<std::string>& value);
 
+/// Positions of a sequence are 32-bit numbers.
+inline constexpr std::uint64_t kMaxCount = 0x7FFFFFFF;
+
 /// A flag whose value is a whole number in [min, max].
 CLI::Option* add_count(CLI::App& app, const std::string& name, const std::string& help,
                        std::function<void(std::uint64_t)> set, std::uint64_t min,
-                       std::uint64_t max = std::numeric_limits<std::int32_t>::max());
+                       std::uint64_t max = kMaxCount);
 
 /// At most one of `options` may be given.
 void exclude_each_other(const std::vector<CLI::Option*>& options);

@@ -97,7 +97,7 @@ Outcome CliTest::shell(const std::string& command) { return start_and_wait({"sh"
 
 std::string comma_list(const std::vector<int>& ids) {
   std::string list;
-  for (const int id : ids) list += (list.empty() ? "" : ",") + std::to_string(id);
+  for (const int id : ids) list.append(list.empty() ? "" : ",").append(std::to_string(id));
   return list;
 }
 

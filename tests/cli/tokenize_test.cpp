@@ -22,7 +22,7 @@ std::vector<std::string> split(const std::string& text, std::string_view separat
 std::string numbers(const std::string& line) {
   std::istringstream in(line);
   std::string result;
-  for (std::string number; in >> number;) result += (result.empty() ? "" : " ") + number;
+  for (std::string number; in >> number;) result.append(result.empty() ? "" : " ").append(number);
   return result;
 }
 
