@@ -25,8 +25,7 @@ std::size_t insert_merges(std::span<const std::string_view> merges, const Vocabu
     joined.clear();
     const bool is_left_spelled = append_byte_level_decoded(merge.substr(0, space), joined);
     const std::size_t n_left = joined.size();
-    const bool is_right_spelled =
-        space < merge.size() && append_byte_level_decoded(merge.substr(space + 1), joined);
+    const bool is_right_spelled = space < merge.size() && append_byte_level_decoded(merge.substr(space + 1), joined);
     const std::string_view text = joined;
     const std::int32_t left = vocabulary.find(text.substr(0, n_left));
     const std::int32_t right = vocabulary.find(text.substr(n_left));

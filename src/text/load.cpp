@@ -16,8 +16,8 @@ Result<std::unique_ptr<const Tokenizer>> load_tokenizer(const gguf::Metadata& me
   if (model == "gpt2") return ByteLevelBpe::from(metadata);
   if (model == "llama") return SentencePiece::from(metadata);
   if (model == "bert") return WordPiece::from(metadata);
-  return Error{ErrorCode::kUnsupported, fmt::format("tokenizer.ggml.model: '{}', known are 'gpt2', 'llama' and 'bert'",
-                                                    gguf::printable(model))};
+  return Error{ErrorCode::kUnsupported,
+               fmt::format("tokenizer.ggml.model: '{}', known are 'gpt2', 'llama' and 'bert'", gguf::printable(model))};
 }
 
 }  // namespace woolly::text

@@ -52,8 +52,9 @@ class Merger {
   }
 
  private:
-  // A scan of so many priorities costs about as much as a step in the ordered map (measured at 16 to 128).
-  static constexpr std::size_t kShortWord = 48;
+  // On words of random letters the scan is the faster one up to about 500 symbols (EPYC, Zen 4; gpt-2 and llama-spm):
+  // twice at 256, five times at 12. Half of that keeps what is on the stack small.
+  static constexpr std::size_t kShortWord = 256;
   static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
 
   struct Link {
@@ -91,10 +92,10 @@ class Merger {
   void merge_short(std::vector<Symbol>& symbols, std::uint32_t end) {
     std::uint32_t priorities[kShortWord];
     std::int32_t tokens[kShortWord];
+    Symbol* const word = symbols.data();
     std::size_t n = symbols.size();
-    const auto end_of = [&](std::size_t i) { return i + 1 < n ? symbols[i + 1].begin : end; };
     const auto look = [&](std::size_t i) {
-      const Merge merge = pairs_.find(symbols[i], symbols[i + 1], end_of(i + 1));
+      const Merge merge = pairs_.find(word[i], word[i + 1], i + 2 < n ? word[i + 2].begin : end);
       priorities[i] = merge.priority;
       tokens[i] = merge.token;
     };
@@ -102,9 +103,8 @@ class Merger {
     while (n > 1) {
       const std::size_t best = static_cast<std::size_t>(std::min_element(priorities, priorities + n - 1) - priorities);
       if (priorities[best] == Merge::kNever) break;
-      symbols[best].token = tokens[best];
-      std::copy(symbols.begin() + static_cast<std::ptrdiff_t>(best) + 2, symbols.begin() + static_cast<std::ptrdiff_t>(n),
-                symbols.begin() + static_cast<std::ptrdiff_t>(best) + 1);
+      word[best].token = tokens[best];
+      std::copy(word + best + 2, word + n, word + best + 1);
       std::copy(priorities + best + 1, priorities + n - 1, priorities + best);
       std::copy(tokens + best + 1, tokens + n - 1, tokens + best);
       --n;
@@ -118,7 +118,9 @@ class Merger {
     const auto n = static_cast<std::uint32_t>(symbols.size());
     links_.resize(n);
     waiting_.clear();
-    for (std::uint32_t i = 0; i < n; ++i) links_[i] = {i == 0 ? kNone : i - 1, i + 1 < n ? i + 1 : kNone, Merge::kNever};
+    for (std::uint32_t i = 0; i < n; ++i) {
+      links_[i] = {i == 0 ? kNone : i - 1, i + 1 < n ? i + 1 : kNone, Merge::kNever};
+    }
     for (std::uint32_t i = 0; i < n; ++i) look(symbols, i, end);
     while (!waiting_.empty()) {
       const auto best = waiting_.begin();

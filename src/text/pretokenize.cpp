@@ -14,7 +14,7 @@ namespace {
 struct Char {
   ClassSet classes = 0;  ///< At most one.
   char32_t code = 0;
-  std::size_t end = 0;   ///< The place after it.
+  std::size_t end = 0;  ///< The place after it.
 
   [[nodiscard]] bool in(ClassSet set) const noexcept { return (classes & set) != 0; }
   [[nodiscard]] bool is_end() const noexcept { return classes == 0; }

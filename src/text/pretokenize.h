@@ -12,10 +12,10 @@ using WordScanner = std::size_t (*)(std::string_view text, std::size_t at);
 
 /// One row of the table of rules.
 struct PretokenizeRule {
-  std::string_view name;     ///< `tokenizer.ggml.pre`.
+  std::string_view name;  ///< `tokenizer.ggml.pre`.
   WordScanner end_of_word;
-  bool takes_whole_words;    ///< A word that is a token is taken as it is, merges or not.
-  bool adds_bos;             ///< Where the file does not say.
+  bool takes_whole_words;  ///< A word that is a token is taken as it is, merges or not.
+  bool adds_bos;           ///< Where the file does not say.
 };
 
 /// The rule of that name; nullptr if it is not known.

@@ -32,7 +32,7 @@ class Trie {
   [[nodiscard]] Match longest(std::string_view text, std::size_t at) const noexcept;
 
  private:
-  FlatMap<std::uint32_t> edges_;                 // node << 8 | byte -> node
+  FlatMap<std::uint32_t> edges_;                   // node << 8 | byte -> node
   std::vector<std::int32_t> tokens_ = {kNoToken};  // by node; node 0 is the root
   std::array<bool, 256> begins_{};
 };

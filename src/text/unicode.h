@@ -13,8 +13,25 @@ namespace woolly::text {
 /// The general category of a character, as far as a tokenizer tells them apart. Exactly one per character; those with
 /// the property White_Space are kSpace whatever their category.
 enum class CharClass : std::uint8_t {
-  kUnassigned, kControl, kFormat, kPrivateUse, kSurrogate, kUpper, kTitle, kLower, kModifierLetter, kOtherLetter,
-  kNonspacingMark, kSpacingMark, kEnclosingMark, kDecimal, kLetterNumber, kOtherNumber, kPunctuation, kSymbol, kSpace,
+  kUnassigned,
+  kControl,
+  kFormat,
+  kPrivateUse,
+  kSurrogate,
+  kUpper,
+  kTitle,
+  kLower,
+  kModifierLetter,
+  kOtherLetter,
+  kNonspacingMark,
+  kSpacingMark,
+  kEnclosingMark,
+  kDecimal,
+  kLetterNumber,
+  kOtherNumber,
+  kPunctuation,
+  kSymbol,
+  kSpace,
 };
 
 /// A set of classes, one bit each.
@@ -36,8 +53,8 @@ inline constexpr ClassSet kNumbers =
 inline constexpr ClassSet kPunctuation = set_of(CharClass::kPunctuation);            ///< \p{P}
 inline constexpr ClassSet kSymbols = set_of(CharClass::kSymbol);                     ///< \p{S}
 inline constexpr ClassSet kSpaces = set_of(CharClass::kSpace);                       ///< \s
-inline constexpr ClassSet kControls = set_of(CharClass::kControl, CharClass::kFormat, CharClass::kPrivateUse,
-                                             CharClass::kSurrogate);
+inline constexpr ClassSet kControls =
+    set_of(CharClass::kControl, CharClass::kFormat, CharClass::kPrivateUse, CharClass::kSurrogate);
 
 namespace tables {
 

@@ -19,10 +19,31 @@ constexpr std::string_view kMarkedSpace = "\xE2\x96\x81";  // U+2581
 /// Tokens that end a generation whatever the file says about them: models are published with the end of a turn under
 /// other names than EOS. The list is that of llama.cpp, src/llama-vocab.cpp (special_eog_ids).
 constexpr std::string_view kEndTexts[] = {
-    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
-    "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>",
-    "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>", "<｜end▁of▁sentence｜>", "[e~[", "<|fim_pad|>",
-    "<|repo_name|>", "<|file_sep|>",
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|flush|>",
+    "<|calls|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "</s>",
+    "<|eom_id|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<|end_of_text|>",
+    "<end_of_utterance>",
+    "<eos>",
+    "<turn|>",
+    "<|tool_response>",
+    "<｜end▁of▁sentence｜>",
+    "[e~[",
+    "<|fim_pad|>",
+    "<|repo_name|>",
+    "<|file_sep|>",
 };
 
 /// The byte of a text that is exactly <0xHH>.
@@ -173,8 +194,7 @@ Status Vocabulary::read_end_ids(const gguf::Metadata& metadata, std::span<const 
     if (found == std::end(kEndTexts)) continue;
     // In the vocabulary of a model of text and code these may be nothing but HTML or a list.
     const auto id = static_cast<std::int32_t>(i);
-    const bool is_plain_word =
-        types_[i] == TokenType::kNormal && id != eos_ && (*found == "</s>" || *found == "[EOS]");
+    const bool is_plain_word = types_[i] == TokenType::kNormal && id != eos_ && (*found == "</s>" || *found == "[EOS]");
     std::int32_t& token = named[static_cast<std::size_t>(found - std::begin(kEndTexts))];
     if (!is_plain_word && token == kNoToken) token = id;
   }
@@ -221,9 +241,10 @@ Status Vocabulary::add_pieces(std::span<const std::string_view> texts, Spelling 
     if (types_[i] == TokenType::kByte) {
       const std::optional<unsigned char> byte = parse_byte_text(text);
       if (!byte) {
-        return Error{ErrorCode::kInvalidFile, fmt::format("tokenizer.ggml.tokens[{}]: byte token '{}', allowed <0x00> to "
-                                                          "<0xFF>",
-                                                          i, gguf::printable(text))};
+        return Error{ErrorCode::kInvalidFile,
+                     fmt::format("tokenizer.ggml.tokens[{}]: byte token '{}', allowed <0x00> to "
+                                 "<0xFF>",
+                                 i, gguf::printable(text))};
       }
       piece.push_back(static_cast<char>(*byte));
       if (byte_tokens_[*byte] == kNoToken) byte_tokens_[*byte] = static_cast<std::int32_t>(i);
@@ -231,8 +252,8 @@ Status Vocabulary::add_pieces(std::span<const std::string_view> texts, Spelling 
       append_with_spaces(text, piece);
     } else if (types_[i] == TokenType::kNormal || types_[i] == TokenType::kUnused ||
                types_[i] == TokenType::kUndefined) {
-      const bool is_well_spelled = spelling == Spelling::kByteLevel ? append_byte_level_decoded(text, piece)
-                                                                    : append_with_spaces(text, piece);
+      const bool is_well_spelled =
+          spelling == Spelling::kByteLevel ? append_byte_level_decoded(text, piece) : append_with_spaces(text, piece);
       if (!is_well_spelled) piece = text;
       is_ordinary_[i] = is_well_spelled && !piece.empty() && piece.size() <= kMaxTextBytes;
     } else {

@@ -21,7 +21,13 @@ namespace woolly::text {
 
 /// `tokenizer.ggml.token_type`, by the values of the file.
 enum class TokenType : std::uint8_t {
-  kUndefined = 0, kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6,
+  kUndefined = 0,
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6,
 };
 
 /// How the texts of ordinary tokens are written.
