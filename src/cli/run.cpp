@@ -105,10 +105,11 @@ class Continuation {
     const auto rate = [](std::size_t n, Seconds time) {
       return time.count() > 0 ? static_cast<double>(n) / time.count() : 0;
     };
-    fmt::print(stderr,
-               "{}load {:.2f} s | prompt {} tokens, {:.1f} tokens/s | generated {} tokens, {:.1f} tokens/s ({})\n",
-               output_.ends_line() ? "" : "\n", load_time.count(), n_prompt_, rate(n_prompt_, prompt_time_),
-               n_generated_, rate(n_steps_, generation_time_), end_);
+    const std::string line =
+        fmt::format("{}load {:.2f} s | prompt {} tokens, {:.1f} tokens/s | generated {} tokens, {:.1f} tokens/s ({})\n",
+                    output_.ends_line() ? "" : "\n", load_time.count(), n_prompt_, rate(n_prompt_, prompt_time_),
+                    n_generated_, rate(n_steps_, generation_time_), end_);
+    std::fputs(line.c_str(), stderr);
   }
 
  private:
