@@ -129,16 +129,5 @@ TEST(Plan, ErrorsNameTheTensor) {
   expect_error(std::move(bias), {"blk.0.attn_q.bias has shape 47", "expected 48"});
 }
 
-TEST(Architectures, UnknownOnesAreNamedWithThoseThatWork) {
-  expect_error(TinyModel{.architecture = "mamba9"}.build(), {"mamba9", "llama, qwen2, qwen3"});
-  expect_error(GgufBuilder(), {"general.architecture"});
-}
-
-TEST(Architectures, LlamaRefusesMixturesOfExperts) {
-  GgufBuilder file = TinyModel{}.build();
-  file.add_u32("llama.expert_count", 8);
-  expect_error(std::move(file), {"llama.expert_count is 8"});
-}
-
 }  // namespace
 }  // namespace woolly::test

@@ -1,0 +1,95 @@
+#include "pack/weights.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "arch/architecture.h"
+#include "gguf/load.h"
+#include "kernels/dispatch.h"
+#include "support/shared.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+
+namespace woolly::test {
+namespace {
+
+/// A model up to its packed weights.
+struct Packed {
+  os::TensorSource source;
+  gguf::File file;
+  plan::Plan plan;
+  pack::Weights weights;
+};
+
+Result<plan::Plan> compile(const gguf::File& file) {
+  WOOLLY_TRY(const arch::Architecture* architecture, arch::find(file.metadata));
+  WOOLLY_TRY(model::Spec spec, architecture->read_spec(file.metadata));
+  plan::GraphBuilder builder(std::move(spec), file);
+  architecture->build(builder);
+  WOOLLY_TRY(plan::Graph graph, builder.finish());
+  return plan::compile(std::move(graph), *kernels::available_tables().back());
+}
+
+Result<Packed> open(const std::filesystem::path& path, os::Access access, std::size_t n_threads) {
+  WOOLLY_TRY(const auto pool, os::ThreadPool::create(n_threads));
+  WOOLLY_TRY(os::TensorSource source, os::TensorSource::open(path, access));
+  WOOLLY_TRY(gguf::File file, gguf::load(source));
+  WOOLLY_TRY(plan::Plan plan, compile(file));
+  WOOLLY_TRY(pack::Weights weights, pack::fulfil(plan, source, *pool));
+  return Packed{std::move(source), std::move(file), std::move(plan), std::move(weights)};
+}
+
+class Pack : public testing::TestWithParam<const char*> {};
+
+/// Every row of every matrix comes back as the file's own decoder gives it, read or mapped, by one thread or three.
+TEST_P(Pack, KeepsEveryWeight) {
+  const std::string path = std::string("models/") + GetParam();
+  WOOLLY_NEEDS_SHARED(path);
+  for (const os::Access access : {os::Access::kRead, os::Access::kMap}) {
+    const auto packed = open(shared(path), access, access == os::Access::kRead ? 3 : 1);
+    ASSERT_TRUE(packed) << packed.error().message;
+    for (const plan::PackedMatrix& matrix : packed->plan.matrices) {
+      const auto n_cols = static_cast<std::size_t>(matrix.n_cols), n_rows = static_cast<std::size_t>(matrix.n_rows);
+      std::vector<std::byte> bytes(static_cast<std::size_t>(matrix.tensor->size));
+      ASSERT_TRUE(packed->source.read(matrix.tensor->file, matrix.tensor->offset, bytes));
+      std::vector<float> expected(n_cols * n_rows), row(n_cols);
+      const quant::DTypeInfo& info = quant::info(matrix.tensor->type);
+      info.decode(bytes.data(), n_cols * n_rows / info.block_k, expected.data());
+      std::vector<std::byte> scratch(pack::Weights::row_scratch_bytes(matrix));
+      for (std::size_t i = 0; i < n_rows; ++i) {
+        packed->weights.decode_row(matrix, i, scratch.data(), row.data());
+        ASSERT_EQ(std::memcmp(row.data(), expected.data() + i * n_cols, n_cols * sizeof(float)), 0)
+            << matrix.tensor->name << " row " << i;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Weights, Pack,
+                         testing::Values("syn-llama-F32.gguf", "syn-llama-Q4_K_M.gguf", "syn-llama-Q2_K.gguf",
+                                         "syn-llama-Q3_K_M.gguf", "syn-llama-IQ4_XS.gguf", "stories260K-Q8_0.gguf"),
+                         [](const auto& tested) {
+                           std::string name = tested.param;
+                           for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
+                           return name;
+                         });
+
+TEST(Weights, AFileThatIsCutAfterItWasOpenedIsAnError) {
+  const TempDir dir;
+  const auto path = dir.write("tiny.gguf", TinyModel{}.build().build());
+  const auto pool = os::ThreadPool::create(2);
+  const auto source = os::TensorSource::open(path);
+  ASSERT_TRUE(pool && source);
+  const auto file = gguf::load(*source);
+  ASSERT_TRUE(file);
+  const auto plan = compile(*file);
+  ASSERT_TRUE(plan);
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
+  const auto weights = pack::fulfil(*plan, *source, **pool);
+  ASSERT_FALSE(weights);
+  EXPECT_NE(weights.error().message.find("tiny.gguf"), std::string::npos) << weights.error().message;
+}
+
+}  // namespace
+}  // namespace woolly::test
