@@ -90,7 +90,9 @@ std::string byte_level(unsigned byte) {
   char32_t code = byte;
   if (!is_printable(byte)) {
     code = 0x100;
-    for (unsigned b = 0; b < byte; ++b) code += is_printable(b) ? 0 : 1;
+    for (unsigned b = 0; b < byte; ++b) {
+      if (!is_printable(b)) ++code;
+    }
   }
   std::string text;
   text::append_utf8(code, text);
@@ -193,7 +195,8 @@ void encode_text(Input input) {
   };
   static const Tokenizers tokenizers = [] {
     Tokenizers made;
-    for (const char* pre : {"gpt-2", "llama-bpe", "qwen2", "smollm", "default"}) {
+    for (const char* pre :
+         {"gpt-2", "llama-bpe", "qwen2", "smollm", "default", "qwen35", "gpt-4o", "tekken", "deepseek-v3"}) {
       made.byte_level.push_back(byte_level_tokenizer(pre));
     }
     return made;
@@ -215,13 +218,14 @@ void encode_text(Input input) {
 
 void load_vocabulary(Input input) {
   constexpr const char* kModels[] = {"gpt2", "llama", "bert"};
-  constexpr const char* kPres[] = {"gpt-2", "llama-bpe", "qwen2", "smollm", "default", "?"};
+  constexpr const char* kPres[] = {"gpt-2",  "llama-bpe", "qwen2",  "smollm",      "default",
+                                   "qwen35", "gpt-4o",    "tekken", "deepseek-v3", "?"};
   constexpr const char* kIds[] = {"bos", "eos", "eot", "unknown", "seperator", "cls"};
   constexpr const char* kFlags[] = {"add_bos_token", "add_eos_token",        "add_space_prefix",
                                     "add_sep_token", "normalizer.lowercase", "normalizer.strip_accents"};
   OwnedMetadata source;
   source.add_string("tokenizer.ggml.model", kModels[input.byte() % 3]);
-  source.add_string("tokenizer.ggml.pre", kPres[input.byte() % 6]);
+  source.add_string("tokenizer.ggml.pre", kPres[input.byte() % std::size(kPres)]);
   const unsigned present = input.byte();
   const unsigned flags = input.byte();
 

@@ -55,6 +55,8 @@ class Reader {
   std::string_view text_;
 };
 
+constexpr ClassSet kLettersAndMarks = kLetters | kMarks;
+
 bool is_newline(const Char& c) noexcept { return c.code == '\r' || c.code == '\n'; }
 
 /// The end of 's, 't, 're, 've, 'm, 'll or 'd after the apostrophe before `i`; `i` where there is none.
@@ -138,38 +140,134 @@ std::size_t default_rule(std::string_view text, std::size_t at) {
   return scan_gpt2(reader, at);
 }
 
-/// (?i:'s|'t|'re|'ve|'m|'ll|'d) (ASCII only) |[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,max_digits}| ?[^\s\p{L}\p{N}]+[\r\n]*
-/// |\s*[\r\n]+|\s+(?!\S)|\s+
-template <int max_digits>
+/// \s*[\r\n]+|\s+(?!\S)|\s+ at white space: up to its last line break, if it has one.
+template <typename Text>
+std::size_t end_of_lines(const Text& text, std::size_t at) noexcept {
+  std::size_t after_newline = at;
+  for (Char c = text.at(at); c.in(kSpaces); c = text.at(c.end)) {
+    if (is_newline(c)) after_newline = c.end;
+  }
+  return after_newline > at ? after_newline : end_of_spaces(text, at);
+}
+
+/// \p{N}{1,max_digits} after its first digit.
+template <int max_digits, typename Text>
+std::size_t end_of_number(const Text& text, std::size_t i) noexcept {
+  for (int n = 1; n < max_digits && text.at(i).in(kNumbers); ++n) i = text.at(i).end;
+  return i;
+}
+
+/// (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?W+|\p{N}{1,max_digits}| ?[^\sW\p{N}]+[\r\n]*
+/// |\s*[\r\n]+|\s+(?!\S)|\s+ where W are `word_classes`, and contractions are ASCII as in llama.cpp.
+template <ClassSet word_classes, int max_digits>
 std::size_t scan_llama3(std::string_view bytes, std::size_t at) {
   const Reader text(bytes);
   const Char first = text.at(at);
   if (first.code == '\'') {
     if (const std::size_t end = end_of_contraction<false>(text, at + 1); end > at + 1) return end;
   }
-  if (first.in(kLetters)) return text.run(first.end, kLetters);
-  if (first.in(kNumbers)) {
-    std::size_t end = first.end;
-    for (int i = 1; i < max_digits && text.at(end).in(kNumbers); ++i) end = text.at(end).end;
-    return end;
-  }
+  if (first.in(word_classes)) return text.run(first.end, word_classes);
+  if (first.in(kNumbers)) return end_of_number<max_digits>(text, first.end);
   const Char second = text.at(first.end);
-  if (second.in(kLetters) && !is_newline(first)) return text.run(second.end, kLetters);
+  if (second.in(word_classes) && !is_newline(first)) return text.run(second.end, word_classes);
 
+  constexpr ClassSet kOthers = ~(kSpaces | word_classes | kNumbers);
   const Char c = first.code == ' ' ? second : first;
-  if (!c.is_end() && !c.in(kSpaces | kLetters | kNumbers)) {
-    return text.run(text.run(c.end, ~(kSpaces | kLetters | kNumbers)), is_newline);
-  }
-  // White space: up to its last line break, if it has one.
-  std::size_t after_newline = at;
-  for (Char space = first; space.in(kSpaces); space = text.at(space.end)) {
-    if (is_newline(space)) after_newline = space.end;
-  }
-  return after_newline > at ? after_newline : end_of_spaces(text, at);
+  return c.in(kOthers) ? text.run(text.run(c.end, kOthers), is_newline) : end_of_lines(text, at);
 }
 
-std::size_t llama3(std::string_view text, std::size_t at) { return scan_llama3<3>(text, at); }
-std::size_t qwen2(std::string_view text, std::size_t at) { return scan_llama3<1>(text, at); }
+std::size_t llama3(std::string_view text, std::size_t at) { return scan_llama3<kLetters, 3>(text, at); }
+std::size_t qwen2(std::string_view text, std::size_t at) { return scan_llama3<kLetters, 1>(text, at); }
+std::size_t qwen35(std::string_view text, std::size_t at) { return scan_llama3<kLettersAndMarks, 1>(text, at); }
+
+// U and L of the expressions below: \p{Lu}, \p{Lt} or \p{Ll}, each with \p{Lm}, \p{Lo} and \p{M}. They are the models'
+// own; llama.cpp, whose regular expressions know no case beyond ASCII, has others.
+constexpr ClassSet kCaseless = set_of(CharClass::kModifierLetter, CharClass::kOtherLetter) | kMarks;
+constexpr ClassSet kUppers = set_of(CharClass::kUpper, CharClass::kTitle) | kCaseless;
+constexpr ClassSet kLowers = set_of(CharClass::kLower) | kCaseless;
+
+/// U*L+; `at` where there is none.
+std::size_t end_of_lowers(const Reader<>& text, std::size_t at) noexcept {
+  std::size_t end = at;
+  std::size_t after_caseless = at;  // where U* can give a character back to L+
+  for (Char c = text.at(at); c.in(kUppers); c = text.at(end)) {
+    end = c.end;
+    if (c.in(kCaseless)) after_caseless = end;
+  }
+  const std::size_t after_lowers = text.run(end, kLowers);
+  return after_lowers > end ? after_lowers : after_caseless;
+}
+
+/// [^\r\n\p{L}\p{N}]?U*L+|[^\r\n\p{L}\p{N}]?U+L*: a capital ends a word that began with small letters. `at` where
+/// there is none.
+std::size_t end_of_cased_word(const Reader<>& text, std::size_t at) noexcept {
+  const Char first = text.at(at);
+  const bool may_lead = !is_newline(first) && !first.in(kLetters | kNumbers);
+  if (may_lead) {
+    if (const std::size_t end = end_of_lowers(text, first.end); end > first.end) return end;
+  }
+  if (const std::size_t end = end_of_lowers(text, at); end > at) return end;
+  // No small letter follows the capitals, or the first expression would have matched.
+  const std::size_t after_capitals = may_lead ? text.run(first.end, kUppers) : first.end;
+  return after_capitals > first.end ? after_capitals : text.run(at, kUppers);
+}
+
+/// [^\r\n\p{L}\p{N}]?U*L+|[^\r\n\p{L}\p{N}]?U+L*, each with a contraction after it if `has_suffix`
+/// |\p{N}{1,max_digits}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+
+template <bool has_suffix, int max_digits>
+std::size_t scan_cased(std::string_view bytes, std::size_t at) {
+  const Reader text(bytes);
+  if (const std::size_t end = end_of_cased_word(text, at); end > at) {
+    if (!has_suffix || text.at(end).code != '\'') return end;
+    const std::size_t suffix = end_of_contraction<false>(text, end + 1);
+    return suffix > end + 1 ? suffix : end;
+  }
+  const Char first = text.at(at);
+  if (first.in(kNumbers)) return end_of_number<max_digits>(text, first.end);
+  constexpr ClassSet kOthers = ~(kSpaces | kLetters | kNumbers);
+  const Char c = first.code == ' ' ? text.at(first.end) : first;
+  if (!c.in(kOthers)) return end_of_lines(text, at);
+  return text.run(text.run(c.end, kOthers), [](const Char& after) { return is_newline(after) || after.code == '/'; });
+}
+
+std::size_t gpt4o(std::string_view text, std::size_t at) { return scan_cased<true, 3>(text, at); }
+std::size_t tekken(std::string_view text, std::size_t at) { return scan_cased<false, 1>(text, at); }
+
+/// [一-龥぀-ゟ゠-ヿ]
+bool is_han_or_kana(const Char& c) noexcept {
+  return (c.code >= 0x4E00 && c.code <= 0x9FA5) || (c.code >= 0x3040 && c.code <= 0x30FF);
+}
+
+bool is_number_or_han(const Char& c) noexcept { return is_number(c) || is_han_or_kana(c); }
+
+bool is_ascii_letter(const Char& c) noexcept { return c.code < 0x80 && c.in(kLetters); }
+
+/// \p{N}{1,3}, then [一-龥぀-ゟ゠-ヿ]+, then on what is left, where A is ASCII punctuation:
+/// A[A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+std::size_t deepseek3(std::string_view bytes, std::size_t at) {
+  constexpr ClassSet kSigns = kPunctuation | kSymbols;
+  const Reader<is_number_or_han> text(bytes);
+  Char first = text.raw(at);
+  if (is_number(first)) return end_of_number<3>(Reader(bytes), first.end);
+  if (is_han_or_kana(first)) return Reader(bytes).run(at, is_han_or_kana);
+
+  const Char second = text.at(first.end);
+  if (first.code < 0x80 && first.in(kSigns) && is_ascii_letter(second)) return text.run(second.end, is_ascii_letter);
+  if (first.in(kLettersAndMarks)) return text.run(first.end, kLettersAndMarks);
+  if (second.in(kLettersAndMarks) && !is_newline(first) && !first.in(kSigns))
+    return text.run(second.end, kLettersAndMarks);
+  const Char c = first.code == ' ' ? second : first;
+  if (c.in(kSigns)) return text.run(text.run(c.end, kSigns), is_newline);
+  if (first.in(kSpaces)) return end_of_lines(text, at);
+  // Control characters and the like match nothing: they are one piece, up to where something matches again.
+  constexpr ClassSet kMatched = kLettersAndMarks | kSigns | kSpaces;
+  while (!text.at(first.end).is_end() && !text.at(first.end).in(kMatched)) {
+    const Char next = text.at(first.end);
+    if (text.at(next.end).in(kLettersAndMarks)) break;
+    first = next;
+  }
+  return first.end;
+}
 
 /// THE table of rules. Names and what goes with them: llama.cpp, src/llama-vocab.cpp.
 constexpr PretokenizeRule kRules[] = {
@@ -227,6 +325,21 @@ constexpr PretokenizeRule kRules[] = {
     {"grok-2", qwen2, false, false},
     {"kormo", qwen2, false, false},
     {"f2llmv2", qwen2, false, false},
+
+    {"qwen35", qwen35, false, false},
+
+    {"gpt-4o", gpt4o, false, false},
+    {"llama4", gpt4o, false, false},
+    {"kanana2", gpt4o, false, false},
+    {"talkie", gpt4o, false, false},
+    {"minimax-m2", gpt4o, false, false},
+
+    {"tekken", tekken, true, true},
+
+    {"deepseek-v3", deepseek3, false, false},
+    {"hunyuan-dense", deepseek3, false, false},
+    {"joyai-llm", deepseek3, false, false},
+    {"hy_v4", deepseek3, false, false},
 };
 
 }  // namespace

@@ -88,7 +88,27 @@ constexpr const char* kLlama3 =
 constexpr const char* kQwen2 =
     R"((?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^)" WS
     R"(\p{L}\p{N}]+[\r\n]*|)" WS R"(*[\r\n]+|)" WS R"(+(?!\P{White_Space})|)" WS "+";
+constexpr const char* kQwen35 =
+    R"((?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^)" WS
+    R"(\p{L}\p{M}\p{N}]+[\r\n]*|)" WS R"(*[\r\n]+|)" WS R"(+(?!\P{White_Space})|)" WS "+";
+#define UPPER R"([\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}])"
+#define LOWER R"([\p{Ll}\p{Lm}\p{Lo}\p{M}])"
+#define SUFFIX "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?"
+#define LEAD R"([^\r\n\p{L}\p{N}]?)"
+constexpr const char* kGpt4o =
+    LEAD UPPER "*" LOWER "+" SUFFIX "|" LEAD UPPER "+" LOWER "*" SUFFIX R"(|\p{N}{1,3}| ?[^)" WS
+               R"(\p{L}\p{N}]+[\r\n/]*|)" WS R"(*[\r\n]+|)" WS R"(+(?!\P{White_Space})|)" WS "+";
+constexpr const char* kTekken =
+    LEAD UPPER "*" LOWER "+|" LEAD UPPER "+" LOWER R"(*|\p{N}| ?[^)" WS R"(\p{L}\p{N}]+[\r\n/]*|)" WS R"(*[\r\n]+|)" WS
+               R"(+(?!\P{White_Space})|)" WS "+";
+constexpr const char* kDeepseek3 =
+    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+)"
+    R"(| ?[\p{P}\p{S}]+[\r\n]*|)" WS R"(*[\r\n]+|)" WS R"(+(?!\P{White_Space})|)" WS "+";
 #undef WS
+#undef UPPER
+#undef LOWER
+#undef SUFFIX
+#undef LEAD
 
 const std::vector<Definition>& definitions() {
   static const std::vector<Definition> list = {
@@ -97,6 +117,10 @@ const std::vector<Definition>& definitions() {
       {"default", {R"([\p{P}\$\+<=>\^~\|]+)", kGpt2, R"(\p{N}+)", "[0-9][0-9][0-9]"}},
       {"llama-bpe", {kLlama3}},
       {"qwen2", {kQwen2}},
+      {"qwen35", {kQwen35}},
+      {"gpt-4o", {kGpt4o}},
+      {"tekken", {kTekken}},
+      {"deepseek-v3", {R"(\p{N}{1,3})", R"([\x{4E00}-\x{9FA5}\x{3040}-\x{309F}\x{30A0}-\x{30FF}]+)", kDeepseek3}},
   };
   return list;
 }
@@ -148,7 +172,8 @@ TEST(Pretokenize, Rules_SplitRunsOfAnyLengthInLinearTime) {
   constexpr std::size_t kBytes = 10'000'000;
 #endif
   for (const Definition& definition : definitions()) {
-    for (const std::string_view unit : {"A", " ", "\n", ".", "\xE4\xB8\xAD", "\xCC\x81", "7", " \n", "'", "\xD9\xA1"}) {
+    for (const std::string_view unit : {"A", " ", "\n", ".", "\xE4\xB8\xAD", "\xCC\x81", "7", " \n", "'", "\xD9\xA1",
+                                        "\x01", "A\xE4\xB8\xAD", "a/"}) {
       std::string text;
       while (text.size() < kBytes) text += unit;
       std::size_t n_bytes = 0;
