@@ -112,6 +112,12 @@ struct KernelTable {
   KvKernels kv_f32;
   KvKernels kv_f16;
 
+  /// The roofs (bench/roof.h). Reads `bytes`, a multiple of 512, in 1, 2 or 4 streams with nothing else to do; what
+  /// comes back depends on every line, so that none can be left out.
+  std::uint64_t (*read_stream)(const std::byte* data, std::size_t bytes, std::size_t n_streams) noexcept;
+  /// Multiplies and adds bytes in registers only; gives the number of operations, a product and its sum being two.
+  std::uint64_t (*integer_loop)(std::uint64_t n_turns) noexcept;
+
   /// The kernel of a tensor type, or nullptr.
   [[nodiscard]] const MatmulKernel* matmul(quant::DType type) const {
     for (const MatmulKernels* group : matmuls) {

@@ -2,6 +2,7 @@
 #include "kernels/impl/attention.inl.h"
 #include "kernels/impl/elementwise.inl.h"
 #include "kernels/impl/parts.h"
+#include "kernels/impl/roof.inl.h"
 
 #define WOOLLY_STRING_(name) #name
 #define WOOLLY_STRING(name) WOOLLY_STRING_(name)
@@ -21,6 +22,8 @@ const KernelTable kTable = {
     .rope_halves = rope_halves,
     .kv_f32 = kv_kernels<KvF32>(),
     .kv_f16 = kv_kernels<KvF16>(),
+    .read_stream = read_stream,
+    .integer_loop = integer_loop,
 };
 
 }  // namespace woolly::kernels::WOOLLY_ISA
