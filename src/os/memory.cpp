@@ -6,7 +6,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <limits>
+#include <string>
 #include <utility>
 
 #include "base/assert.h"
@@ -83,6 +85,16 @@ void Memory::discard(std::uint64_t offset, std::uint64_t bytes) noexcept {
   if (madvise(data_ + first_page, static_cast<std::size_t>(last_page - first_page), MADV_DONTNEED) != 0) {
     zero(first_page, last_page);
   }
+}
+
+std::uint64_t available_memory() {
+  std::ifstream file("/proc/meminfo");
+  std::string word;
+  while (file >> word) {
+    std::uint64_t kibibytes = 0;
+    if (word == "MemAvailable:" && file >> kibibytes) return kibibytes << 10U;
+  }
+  return 0;
 }
 
 }  // namespace woolly::os

@@ -33,4 +33,8 @@ class Memory {
   std::uint64_t mapping_size_ = 0;
 };
 
+/// The bytes that programs can still take without swapping, as the system estimates it (MemAvailable); 0 where it does
+/// not say.
+std::uint64_t available_memory();
+
 }  // namespace woolly::os

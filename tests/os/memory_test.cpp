@@ -46,6 +46,11 @@ TEST(Memory, NamesThePurposeAndTheSizeThatAreRefused) {
   }
 }
 
+TEST(Memory, SomeOfTheMachinesIsAvailable) {
+  EXPECT_GT(available_memory(), kMiB);
+  EXPECT_LT(available_memory(), std::uint64_t{1} << 50);
+}
+
 TEST(Memory, RejectsZeroBytes) {
   const auto memory = Memory::reserve(0, "weights");
   ASSERT_FALSE(memory);
