@@ -30,30 +30,33 @@ constexpr std::size_t kChunksPerThread = 4;
 constexpr std::size_t round_line(std::size_t bytes) { return static_cast<std::size_t>(base::round_up(bytes, 64)); }
 
 /// Where the formats of one row of activations of at most `width` lie, in bytes.
-struct ActStorage {
+struct ActLayout {
   std::size_t width;
 
-  [[nodiscard]] std::size_t quantized_bytes() const {
-    return round_line(width) + round_line(width / 32 * 4) + round_line(width / 16 * 2);
+  /// One quantized format, an array after the other; `out` may be null.
+  std::size_t place(std::byte* at, kernels::ActStorage* out) const {
+    const std::size_t n_blocks = width / 32;
+    const std::size_t sizes[] = {width, n_blocks * 4, n_blocks * 2, n_blocks * 4, n_blocks * 4};
+    std::size_t offsets[5], end = 0;
+    for (std::size_t i = 0; i < 5; ++i) offsets[i] = std::exchange(end, end + round_line(sizes[i]));
+    if (out != nullptr) {
+      *out = {reinterpret_cast<std::int8_t*>(at + offsets[0]), reinterpret_cast<float*>(at + offsets[1]),
+              reinterpret_cast<std::int16_t*>(at + offsets[2]), reinterpret_cast<std::int16_t*>(at + offsets[3]),
+              reinterpret_cast<float*>(at + offsets[4])};
+    }
+    return end;
   }
-  [[nodiscard]] std::size_t row_bytes() const { return round_line(width * 4) + 2 * quantized_bytes(); }
+  [[nodiscard]] std::size_t row_bytes() const { return round_line(width * 4) + 2 * place(nullptr, nullptr); }
 
   struct Row {
     float* x;
-    std::int8_t* q[2];
-    float* scale[2];
-    std::int16_t* sums[2];
+    kernels::ActStorage a32, a256;
   };
   [[nodiscard]] Row row(std::byte* at) const {
-    Row row{};
-    row.x = reinterpret_cast<float*>(at);
+    Row row{reinterpret_cast<float*>(at), {}, {}};
     at += round_line(width * 4);
-    for (std::size_t i = 0; i < 2; ++i) {
-      row.q[i] = reinterpret_cast<std::int8_t*>(at);
-      row.scale[i] = reinterpret_cast<float*>(at + round_line(width));
-      row.sums[i] = reinterpret_cast<std::int16_t*>(at + round_line(width) + round_line(width / 32 * 4));
-      at += quantized_bytes();
-    }
+    at += place(at, &row.a32);
+    place(at, &row.a256);
     return row;
   }
 };
@@ -84,7 +87,7 @@ struct Executor::State {
 
   os::Memory workspace;
   std::vector<BoundStep> steps;
-  ActStorage act{};
+  ActLayout act{};
   std::byte* shared_activations = nullptr;
   Columns shared_columns{};
   float* angles = nullptr;  ///< [max_rows, n_rot].
@@ -167,7 +170,7 @@ struct Executor::State::Walk {
   }
 
   /// Norm and the formats that a linear step's kernels read, for one row of its input.
-  void prepare(const BoundLinear& op, std::size_t row, const ActStorage::Row& to, const Columns& columns,
+  void prepare(const BoundLinear& op, std::size_t row, const ActLayout::Row& to, const Columns& columns,
                std::size_t column) const {
     const std::size_t width = op.in.width;
     const float* x = op.in.row(row);
@@ -176,14 +179,14 @@ struct Executor::State::Walk {
       x = to.x;
     }
     const auto wants = [&](ActFormat format) { return (op.act_formats >> static_cast<unsigned>(format) & 1U) != 0; };
-    if (wants(ActFormat::kF32)) columns.of[0][column] = {x, nullptr, nullptr, nullptr};
+    if (wants(ActFormat::kF32)) columns.of[0][column] = {x, nullptr, nullptr, nullptr, nullptr, nullptr};
     if (wants(ActFormat::kA32)) {
-      s.table.quantize_a32(x, width, to.q[0], to.scale[0], to.sums[0]);
-      columns.of[1][column] = {nullptr, to.q[0], to.scale[0], to.sums[0]};
+      s.table.quantize_a32(x, width, to.a32);
+      columns.of[1][column] = {nullptr, to.a32.q, to.a32.scale, to.a32.sums32, nullptr, to.a32.scaled_sums};
     }
     if (wants(ActFormat::kA256)) {
-      s.table.quantize_a256(x, width, to.q[1], to.scale[1], to.sums[1]);
-      columns.of[2][column] = {nullptr, to.q[1], to.scale[1], to.sums[1]};
+      s.table.quantize_a256(x, width, to.a256);
+      columns.of[2][column] = {nullptr, to.a256.q, to.a256.scale, to.a256.sums32, to.a256.sums16, nullptr};
     }
   }
 

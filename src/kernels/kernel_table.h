@@ -26,10 +26,21 @@ inline constexpr std::size_t kActFormats = 3;
 /// One column of activations (one token's vector of length k) in the format that the kernel wants. Quantized values
 /// are round-half-even(x * 127 / amax) in [-127, 127]; a block that holds NaN or infinity has scale NaN and zeros.
 struct ActColumn {
-  const float* x;            ///< kF32: [k].
-  const std::int8_t* q;      ///< kA32, kA256: [k].
-  const float* scale;        ///< kA32: [k / 32]; kA256: [k / 256].
-  const std::int16_t* sums;  ///< Sums of q: kA32: [k / 32]; kA256: [k / 16].
+  const float* x;             ///< kF32: [k].
+  const std::int8_t* q;       ///< kA32, kA256: [k].
+  const float* scale;         ///< kA32: [k / 32], of eleven significant bits; kA256: [k / 256].
+  const std::int16_t* sums32; ///< kA32, kA256: sums of 32 values of q, [k / 32].
+  const std::int16_t* sums16; ///< kA256: sums of 16, [k / 16].
+  const float* scaled_sums;   ///< kA32: scale * sum, exact, [k / 32].
+};
+
+/// The same arrays, to be written by the quantizers.
+struct ActStorage {
+  std::int8_t* q;
+  float* scale;
+  std::int16_t* sums32;
+  std::int16_t* sums16;
+  float* scaled_sums;
 };
 
 /// Rows of a panel: the unit in which weights are packed and matrix kernels work.
@@ -94,10 +105,10 @@ struct KernelTable {
 
   /// out = x / rms(x) * weight; `weight` may be null. The mean of squares is summed in sixteen lanes and a fixed tree.
   void (*rms_norm)(const float* x, const float* weight, float eps, std::size_t n, float* out) noexcept;
-  /// Quantizes x[k] to kA32: q [k], scale (of eleven significant bits) and sums [k / 32]; k % 32 == 0.
-  void (*quantize_a32)(const float* x, std::size_t k, std::int8_t* q, float* scale, std::int16_t* sums) noexcept;
-  /// Quantizes x[k] to kA256: q [k], scale [k / 256], sums [k / 16]; k % 256 == 0.
-  void (*quantize_a256)(const float* x, std::size_t k, std::int8_t* q, float* scale, std::int16_t* sums) noexcept;
+  /// Quantizes x[k] to kA32; k % 32 == 0.
+  void (*quantize_a32)(const float* x, std::size_t k, const ActStorage& out) noexcept;
+  /// Quantizes x[k] to kA256; k % 256 == 0.
+  void (*quantize_a256)(const float* x, std::size_t k, const ActStorage& out) noexcept;
   /// out[i] = y[i] * scale + bias[i] (bias may be null), for i < n.
   void (*affine)(const float* y, float scale, const float* bias, std::size_t n, float* out) noexcept;
   /// x[i] += y[i].

@@ -71,40 +71,39 @@ void write_codes(DType type, const std::uint8_t* codes, std::uint8_t* block) {
   });
 }
 
-/// One plane of 32 columns: where it begins, and how a group of four columns finds its bits there.
-struct Plane {
-  std::uint32_t at;        ///< In the planes of 32 columns.
-  unsigned n_bits;         ///< In a byte, for one weight.
-  unsigned code_bit;       ///< Its lowest bit in the code.
-
-  /// The line of 64 bytes of group g (0..7) and row half h, and the bit in its bytes.
-  [[nodiscard]] std::size_t line(std::size_t g, std::size_t h) const {
-    return at + 64 * (n_bits == 8 ? 2 * g + h : n_bits == 4 ? g : n_bits == 2 ? g / 2 : g / 4);
-  }
-  [[nodiscard]] std::size_t bit(std::size_t g, std::size_t h) const {
-    return n_bits == 8 ? 0 : n_bits == 4 ? 4 * h : n_bits == 2 ? g % 2 * 4 + 2 * h : g % 4 * 2 + h;
-  }
+/// Where some bits of a code lie: `n_bits` from `code_bit` on, at `bit` of the bytes of the line at `line`.
+struct Field {
+  std::size_t line;
+  unsigned n_bits, code_bit, bit;
 };
 
-struct Planes {
-  Plane planes[2];
-  std::size_t n = 0;
-
-  explicit Planes(const PanelFormat& format) {
-    std::uint32_t at = 0;
-    unsigned code_bit = 0;
-    const auto add = [&](bool present, unsigned n_bits, std::uint32_t bytes) {
-      if (!present) return;
-      planes[n++] = {at, n_bits, code_bit};
-      at += bytes;
-      code_bit += n_bits;
-    };
-    add(format.plane8, 8, 1024);
-    add(format.plane4, 4, 512);
-    add(format.plane2, 2, 256);
-    add(format.plane1, 1, 128);
+/// Calls `visit(field)` for the fields of group g (0..7) and row half h, in the planes of 32 columns.
+template <typename Visit>
+void visit_fields(const PanelFormat& format, std::size_t g, std::size_t h, Visit visit) {
+  const auto bit = [](std::size_t value) { return static_cast<unsigned>(value); };
+  std::size_t at = 0;
+  unsigned code_bit = 0;
+  if (format.plane8) visit(Field{64 * (2 * g + h), 8, 0, 0});
+  if (format.plane6) {
+    const std::size_t first = 192 * (g / 2), v = g % 2 * 2 + h;
+    if (v < 3) {
+      visit(Field{first + 64 * v, 6, 0, 0});
+    } else {
+      for (std::size_t i = 0; i < 3; ++i) visit(Field{first + 64 * i, 2, bit(4 - 2 * i), 6});
+    }
   }
-};
+  if (format.plane4) {
+    visit(Field{64 * g, 4, 0, bit(4 * h)});
+    at = 512;
+    code_bit = 4;
+  }
+  if (format.plane2) {
+    visit(Field{at + 64 * (g / 2), 2, code_bit, bit(g % 2 * 4 + 2 * h)});
+    at += 256;
+    code_bit += 2;
+  }
+  if (format.plane1) visit(Field{at + 64 * (g / 4), 1, code_bit, bit(g % 4 * 2 + h)});
+}
 
 std::uint32_t load_quad(const std::uint8_t* p) {
   std::uint32_t quad;
@@ -113,31 +112,29 @@ std::uint32_t load_quad(const std::uint8_t* p) {
 }
 
 /// The codes of 32 rows by 32 columns (rows kMaxBlockK apart) to their planes, four columns of a row at a time.
-void pack_planes(const Planes& planes, const std::uint8_t* codes, std::uint8_t* sub) {
-  for (std::size_t p = 0; p < planes.n; ++p) {
-    const Plane& plane = planes.planes[p];
-    const std::uint32_t mask = 0x01010101U * ((1U << plane.n_bits) - 1);
-    for (std::size_t g = 0; g < 8; ++g) {
-      for (std::size_t row = 0; row < kPanelRows; ++row) {
-        const std::size_t half = row / 16;
-        const std::uint32_t field = load_quad(codes + row * kMaxBlockK + 4 * g) >> plane.code_bit & mask;
-        std::uint8_t* at = sub + plane.line(g, half) + 4 * (row % 16);
-        const std::uint32_t quad = load_quad(at) | field << plane.bit(g, half);
-        std::memcpy(at, &quad, 4);
-      }
+void pack_planes(const PanelFormat& format, const std::uint8_t* codes, std::uint8_t* sub) {
+  for (std::size_t g = 0; g < 8; ++g) {
+    for (std::size_t h = 0; h < 2; ++h) {
+      visit_fields(format, g, h, [&](const Field& field) {
+        const std::uint32_t mask = 0x01010101U * ((1U << field.n_bits) - 1);
+        for (std::size_t row = 0; row < 16; ++row) {
+          const std::uint32_t bits = load_quad(codes + (16 * h + row) * kMaxBlockK + 4 * g) >> field.code_bit & mask;
+          std::uint8_t* to = sub + field.line + 4 * row;
+          const std::uint32_t quad = load_quad(to) | bits << field.bit;
+          std::memcpy(to, &quad, 4);
+        }
+      });
     }
   }
 }
 
-void unpack_planes(const Planes& planes, const std::uint8_t* sub, std::size_t row, std::uint8_t* codes) {
-  for (std::size_t p = 0; p < planes.n; ++p) {
-    const Plane& plane = planes.planes[p];
-    const std::size_t half = row / 16;
-    for (std::size_t j = 0; j < 32; ++j) {
-      const std::uint8_t byte = sub[plane.line(j / 4, half) + 4 * (row % 16) + j % 4];
-      const unsigned field = static_cast<unsigned>(byte) >> plane.bit(j / 4, half) & ((1U << plane.n_bits) - 1);
-      codes[j] = static_cast<std::uint8_t>(codes[j] | field << plane.code_bit);
-    }
+void unpack_planes(const PanelFormat& format, const std::uint8_t* sub, std::size_t row, std::uint8_t* codes) {
+  for (std::size_t j = 0; j < 32; ++j) {
+    visit_fields(format, j / 4, row / 16, [&](const Field& field) {
+      const std::uint8_t byte = sub[field.line + 4 * (row % 16) + j % 4];
+      const unsigned bits = static_cast<unsigned>(byte) >> field.bit & ((1U << field.n_bits) - 1);
+      codes[j] = static_cast<std::uint8_t>(codes[j] | bits << field.code_bit);
+    });
   }
 }
 
@@ -165,7 +162,6 @@ void pack_panel(DType type, const std::byte* rows, std::size_t row_stride, std::
   const auto* from = reinterpret_cast<const std::uint8_t*>(rows);
   if (is_float(type)) return pack_elements(quant::info(type).block_bytes, from, row_stride, n_rows, k, panel);
   const PanelFormat& format = panel_format(type);
-  const Planes planes(format);
   std::uint8_t codes[kPanelRows * kMaxBlockK] = {};
   for (std::size_t b = 0; b < k / format.block_k; ++b) {
     std::uint8_t* to = panel + b * format.packed_bytes();
@@ -180,7 +176,7 @@ void pack_panel(DType type, const std::byte* rows, std::size_t row_stride, std::
       read_codes(type, block, codes + row * kMaxBlockK);
     }
     for (std::size_t s = 0; s < format.block_k / 32; ++s) {
-      pack_planes(planes, codes + 32 * s, to + format.header_bytes() + s * format.sub_bytes());
+      pack_planes(format, codes + 32 * s, to + format.header_bytes() + s * format.sub_bytes());
     }
   }
 }
@@ -193,7 +189,6 @@ void unpack_row(DType type, const std::uint8_t* panel, std::size_t row, std::siz
     return;
   }
   const PanelFormat& format = panel_format(type);
-  const Planes planes(format);
   for (std::size_t b = 0; b < k / format.block_k; ++b) {
     const std::uint8_t* from = panel + b * format.packed_bytes();
     std::uint8_t* block = to + b * format.block_bytes;
@@ -205,7 +200,7 @@ void unpack_row(DType type, const std::uint8_t* panel, std::size_t row, std::siz
     for (std::uint32_t i = 0; i < format.n_bytes; ++i) block[format.bytes_at + i] = bytes[i * kPanelRows + row];
     std::uint8_t codes[kMaxBlockK] = {};
     for (std::size_t s = 0; s < format.block_k / 32; ++s) {
-      unpack_planes(planes, from + format.header_bytes() + s * format.sub_bytes(), row, codes + 32 * s);
+      unpack_planes(format, from + format.header_bytes() + s * format.sub_bytes(), row, codes + 32 * s);
     }
     write_codes(type, codes, block);
   }

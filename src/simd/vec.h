@@ -14,6 +14,9 @@
 #define WOOLLY_UNROLL _Pragma("GCC unroll 64")
 #endif
 
+/// Keeps the compiler from moving loads over this point: in a long unrolled body it would otherwise load early and spill.
+#define WOOLLY_KEEP_LOADS_HERE asm volatile("" ::: "memory")
+
 #if defined(WOOLLY_ISA_AVX512)
 #include "simd/vec_avx512.h"  // IWYU pragma: export
 #elif defined(WOOLLY_ISA_AVX2)

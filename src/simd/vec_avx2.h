@@ -71,6 +71,9 @@ inline I32 shift_right_by(I32 a, int bits) {
   return {_mm256_srl_epi32(a.lo, n), _mm256_srl_epi32(a.hi, n)};
 }
 inline I32 max_unsigned(I32 a, I32 b) { return {_mm256_max_epu32(a.lo, b.lo), _mm256_max_epu32(a.hi, b.hi)}; }
+/// Makes the compiler finish `a` here: it would otherwise reassociate the sums of a long unrolled body, put them all at its
+/// end and spill.
+inline void finish(I32& a) { asm("" : "+x"(a.lo), "+x"(a.hi)); }
 inline F32 to_f32(I32 a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
 /// Of an integral value in range.
 inline I32 to_i32(F32 a) { return {_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi)}; }
@@ -106,6 +109,11 @@ inline Bytes splat_bytes(std::uint8_t x) {
 }
 inline Bytes bit_and(Bytes a, Bytes b) { return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)}; }
 inline Bytes bit_or(Bytes a, Bytes b) { return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
+/// Bits of `a` where the mask is set, of `b` elsewhere.
+inline Bytes select_bits(Bytes mask, Bytes a, Bytes b) {
+  return {_mm256_or_si256(_mm256_and_si256(mask.lo, a.lo), _mm256_andnot_si256(mask.lo, b.lo)),
+          _mm256_or_si256(_mm256_and_si256(mask.hi, a.hi), _mm256_andnot_si256(mask.hi, b.hi))};
+}
 /// Shifts 16-bit words: bits cross into the neighbour byte, so a mask must follow.
 template <int kBits> Bytes shift_left(Bytes a) { return {_mm256_slli_epi16(a.lo, kBits), _mm256_slli_epi16(a.hi, kBits)}; }
 template <int kBits> Bytes shift_right(Bytes a) { return {_mm256_srli_epi16(a.lo, kBits), _mm256_srli_epi16(a.hi, kBits)}; }
@@ -133,6 +141,16 @@ inline I32 dot_u8(I32 acc, Bytes weights, I32 quad) {
 inline I32 dot_s8(I32 acc, Bytes weights, I32 quad) {
   return {dot_half(acc.lo, _mm256_abs_epi8(weights.lo), _mm256_sign_epi8(quad.lo, weights.lo)),
           dot_half(acc.hi, _mm256_abs_epi8(weights.hi), _mm256_sign_epi8(quad.hi, weights.hi))};
+}
+/// The same two 16-bit words in every lane.
+inline I32 splat_pair(const std::int16_t* p) {
+  std::int32_t pair;
+  __builtin_memcpy(&pair, p, 4);
+  return splat_i32(pair);
+}
+/// acc + the sum of the products of both 16-bit words of a lane.
+inline I32 dot_s16(I32 acc, I32 a, I32 b) {
+  return {_mm256_add_epi32(acc.lo, _mm256_madd_epi16(a.lo, b.lo)), _mm256_add_epi32(acc.hi, _mm256_madd_epi16(a.hi, b.hi))};
 }
 
 // Reductions, in the fixed tree.

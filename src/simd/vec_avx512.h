@@ -59,6 +59,9 @@ template <int kBits> I32 shift_left(I32 a) { return {_mm512_slli_epi32(a.v, kBit
 template <int kBits> I32 shift_right(I32 a) { return {_mm512_srli_epi32(a.v, kBits)}; }
 inline I32 shift_right_by(I32 a, int bits) { return {_mm512_srl_epi32(a.v, _mm_cvtsi32_si128(bits))}; }
 inline I32 max_unsigned(I32 a, I32 b) { return {_mm512_max_epu32(a.v, b.v)}; }
+/// Makes the compiler finish `a` here: it would otherwise reassociate the sums of a long unrolled body, put them all at its
+/// end and spill.
+inline void finish(I32& a) { asm("" : "+v"(a.v)); }
 inline F32 to_f32(I32 a) { return {_mm512_cvtepi32_ps(a.v)}; }
 /// Of an integral value in range.
 inline I32 to_i32(F32 a) { return {_mm512_cvtps_epi32(a.v)}; }
@@ -86,6 +89,8 @@ inline Bytes load_bytes(const std::uint8_t* p) { return {_mm512_loadu_si512(p)};
 inline Bytes splat_bytes(std::uint8_t x) { return {_mm512_set1_epi8(static_cast<char>(x))}; }
 inline Bytes bit_and(Bytes a, Bytes b) { return {_mm512_and_si512(a.v, b.v)}; }
 inline Bytes bit_or(Bytes a, Bytes b) { return {_mm512_or_si512(a.v, b.v)}; }
+/// Bits of `a` where the mask is set, of `b` elsewhere.
+inline Bytes select_bits(Bytes mask, Bytes a, Bytes b) { return {_mm512_ternarylogic_epi64(mask.v, a.v, b.v, 0xCA)}; }
 /// Shifts 16-bit words: bits cross into the neighbour byte, so a mask must follow.
 template <int kBits> Bytes shift_left(Bytes a) { return {_mm512_slli_epi16(a.v, kBits)}; }
 template <int kBits> Bytes shift_right(Bytes a) { return {_mm512_srli_epi16(a.v, kBits)}; }
@@ -108,6 +113,14 @@ inline I32 dot_s8(I32 acc, Bytes weights, I32 quad) {
   const __m512i biased = _mm512_xor_si512(weights.v, _mm512_set1_epi8(static_cast<char>(0x80)));
   return {_mm512_dpbusd_epi32(acc.v, biased, quad.v)};
 }
+/// The same two 16-bit words in every lane.
+inline I32 splat_pair(const std::int16_t* p) {
+  std::int32_t pair;
+  __builtin_memcpy(&pair, p, 4);
+  return {_mm512_set1_epi32(pair)};
+}
+/// acc + the sum of the products of both 16-bit words of a lane.
+inline I32 dot_s16(I32 acc, I32 a, I32 b) { return {_mm512_dpwssd_epi32(acc.v, a.v, b.v)}; }
 
 // Reductions, in the fixed tree.
 inline float reduce_add(F32 a) {

@@ -69,6 +69,8 @@ template <int kBits> I32 shift_left(I32 a) { return lanes<I32>([&](int i) { retu
 template <int kBits> I32 shift_right(I32 a) { return lanes<I32>([&](int i) { return wrap(bits(a.v[i]) >> kBits); }); }
 inline I32 shift_right_by(I32 a, int n) { return lanes<I32>([&](int i) { return wrap(bits(a.v[i]) >> n); }); }
 inline I32 max_unsigned(I32 a, I32 b) { return lanes<I32>([&](int i) { return bits(a.v[i]) > bits(b.v[i]) ? a.v[i] : b.v[i]; }); }
+/// Other sets keep the compiler from reordering sums here.
+inline void finish(I32&) {}
 inline F32 to_f32(I32 a) { return lanes<F32>([&](int i) { return static_cast<float>(a.v[i]); }); }
 /// Of an integral value in range.
 inline I32 to_i32(F32 a) { return lanes<I32>([&](int i) { return static_cast<std::int32_t>(a.v[i]); }); }
@@ -102,6 +104,10 @@ inline Bytes load_bytes(const std::uint8_t* p) {
 inline Bytes splat_bytes(std::uint8_t x) { return each_byte([&](int) { return x; }); }
 inline Bytes bit_and(Bytes a, Bytes b) { return each_byte([&](int i) { return a.v[i] & b.v[i]; }); }
 inline Bytes bit_or(Bytes a, Bytes b) { return each_byte([&](int i) { return a.v[i] | b.v[i]; }); }
+/// Bits of `a` where the mask is set, of `b` elsewhere.
+inline Bytes select_bits(Bytes mask, Bytes a, Bytes b) {
+  return each_byte([&](int i) { return (mask.v[i] & a.v[i]) | (~mask.v[i] & b.v[i]); });
+}
 /// A mask must follow: other sets shift 16-bit words.
 template <int kBits> Bytes shift_left(Bytes a) { return each_byte([&](int i) { return a.v[i] << kBits; }); }
 template <int kBits> Bytes shift_right(Bytes a) { return each_byte([&](int i) { return a.v[i] >> kBits; }); }
@@ -127,6 +133,19 @@ inline I32 dot(I32 acc, const Bytes& weights, const I32& quads) {
 inline I32 dot_u8(I32 acc, Bytes weights, I32 quad) { return dot<std::uint8_t>(acc, weights, quad); }
 /// acc + Σ_j weight[4i+j] * quad[j], weights -128..127.
 inline I32 dot_s8(I32 acc, Bytes weights, I32 quad) { return dot<std::int8_t>(acc, weights, quad); }
+/// The same two 16-bit words in every lane.
+inline I32 splat_pair(const std::int16_t* p) {
+  std::int32_t pair;
+  std::memcpy(&pair, p, 4);
+  return splat_i32(pair);
+}
+/// acc + the sum of the products of both 16-bit words of a lane.
+inline I32 dot_s16(I32 acc, I32 a, I32 b) {
+  return lanes<I32>([&](int i) {
+    const auto low = [](std::int32_t x) { return std::int64_t{static_cast<std::int16_t>(x)}; };
+    return wrap(acc.v[i] + low(a.v[i]) * low(b.v[i]) + low(a.v[i] >> 16) * low(b.v[i] >> 16));
+  });
+}
 
 // Reductions, in the fixed tree.
 inline float reduce_add(F32 a) {

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <numeric>
 
 #include "kernels/support.h"
 
@@ -90,15 +91,20 @@ TEST(Elementwise, QuantizationIsIdenticalOnAllTablesAndRoundsToNearest) {
   std::vector<std::int8_t> first_q;
   for (const kernels::KernelTable* table : kernels::available_tables()) {
     for (const std::size_t block : {std::size_t{32}, std::size_t{256}}) {
-      std::vector<std::int8_t> q(k);
-      std::vector<float> scale(k / block);
-      std::vector<std::int16_t> sums(k / 16);
-      (block == 32 ? table->quantize_a32 : table->quantize_a256)(x[0].data(), k, q.data(), scale.data(), sums.data());
-      const std::size_t of_sum = block == 32 ? 32 : 16;
-      for (std::size_t b = 0; b < k / of_sum; ++b) {
-        int sum = 0;
-        for (std::size_t i = 0; i < of_sum; ++i) sum += q[b * of_sum + i];
-        EXPECT_EQ(sum, sums[b]);
+      const Activations a(*table, block == 32 ? ActFormat::kA32 : ActFormat::kA256, x);
+      const auto& q = a.q[0];
+      const auto& scale = a.scale[0];
+      const auto expect_sums = [&](std::size_t of_sum, const std::vector<std::int16_t>& sums) {
+        for (std::size_t b = 0; b < k / of_sum; ++b) {
+          EXPECT_EQ(std::accumulate(q.begin() + static_cast<std::ptrdiff_t>(b * of_sum),
+                                    q.begin() + static_cast<std::ptrdiff_t>((b + 1) * of_sum), 0),
+                    sums[b]);
+        }
+      };
+      expect_sums(32, a.sums32[0]);
+      if (block == 256) expect_sums(16, a.sums16[0]);
+      for (std::size_t b = 0; block == 32 && b < k / 32; ++b) {
+        EXPECT_EQ(static_cast<double>(a.scaled_sums[0][b]), static_cast<double>(scale[b]) * a.sums32[0][b]) << "exact";
       }
       for (std::size_t i = 0; i < k; ++i) {
         // Half a step, and the rounding of the scale to eleven bits.
@@ -118,15 +124,13 @@ TEST(Elementwise, BlocksOfZerosAndOfNonsenseQuantizeToZeros) {
   for (std::size_t i = 32; i < 64; ++i) x[i] = 1e-40F;
   x[70] = NAN;
   for (const kernels::KernelTable* table : kernels::available_tables()) {
-    std::vector<std::int8_t> q(96, 1);
-    std::vector<float> scale(3, 1.0F);
-    std::vector<std::int16_t> sums(3, 1);
-    table->quantize_a32(x.data(), 96, q.data(), scale.data(), sums.data());
-    for (const std::int8_t code : q) EXPECT_EQ(code, 0);
-    EXPECT_EQ(scale[0], 0.0F);
-    EXPECT_EQ(scale[1], 0.0F);
-    EXPECT_TRUE(std::isnan(scale[2])) << table->name;
-    EXPECT_EQ(sums, std::vector<std::int16_t>(3, 0));
+    const Activations a(*table, ActFormat::kA32, {x});
+    for (const std::int8_t code : a.q[0]) EXPECT_EQ(code, 0);
+    EXPECT_EQ(a.scale[0][0], 0.0F);
+    EXPECT_EQ(a.scale[0][1], 0.0F);
+    EXPECT_TRUE(std::isnan(a.scale[0][2])) << table->name;
+    EXPECT_TRUE(std::isnan(a.scaled_sums[0][2])) << table->name;
+    for (std::size_t b = 0; b < 3; ++b) EXPECT_EQ(a.sums32[0][b], 0);
   }
 }
 

@@ -67,8 +67,8 @@ struct Activations {
   std::size_t k;
   std::vector<std::vector<float>> x;
   std::vector<std::vector<std::int8_t>> q;
-  std::vector<std::vector<float>> scale;
-  std::vector<std::vector<std::int16_t>> sums;
+  std::vector<std::vector<float>> scale, scaled_sums;
+  std::vector<std::vector<std::int16_t>> sums32, sums16;
   std::vector<ActColumn> columns;
 
   Activations(const kernels::KernelTable& table, ActFormat format, std::vector<std::vector<float>> values)
@@ -76,10 +76,14 @@ struct Activations {
     for (const std::vector<float>& column : x) {
       q.emplace_back(k);
       scale.emplace_back(k);
-      sums.emplace_back(k);
-      if (format == ActFormat::kA32) table.quantize_a32(column.data(), k, q.back().data(), scale.back().data(), sums.back().data());
-      if (format == ActFormat::kA256) table.quantize_a256(column.data(), k, q.back().data(), scale.back().data(), sums.back().data());
-      columns.push_back({column.data(), q.back().data(), scale.back().data(), sums.back().data()});
+      scaled_sums.emplace_back(k);
+      sums32.emplace_back(k);
+      sums16.emplace_back(k);
+      const kernels::ActStorage out{q.back().data(), scale.back().data(), sums32.back().data(), sums16.back().data(),
+                                    scaled_sums.back().data()};
+      if (format == ActFormat::kA32) table.quantize_a32(column.data(), k, out);
+      if (format == ActFormat::kA256) table.quantize_a256(column.data(), k, out);
+      columns.push_back({column.data(), out.q, out.scale, out.sums32, out.sums16, out.scaled_sums});
     }
   }
 };

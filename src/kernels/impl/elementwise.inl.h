@@ -50,7 +50,7 @@ void rms_norm(const float* x, const float* weight, float eps, std::size_t n, flo
 /// Below this a block counts as zero, so that 127 / amax stays finite.
 constexpr float kSmallestAmax = 0x1p-100F;
 
-/// Quantizes kBlock values; returns the scale and writes a sum for each kSum of them.
+/// Quantizes kBlock values and writes a sum for each kSum of them; returns the scale.
 template <std::size_t kBlock, std::size_t kSum>
 inline float quantize_block(const float* x, std::int8_t* q, std::int16_t* sums) {
   // Magnitudes compare as unsigned integers, and NaN above infinity, so nothing odd slips through the maximum.
@@ -90,16 +90,22 @@ inline float round_to_11_bits(float x) {
   return x;
 }
 
-void quantize_a32(const float* x, std::size_t k, std::int8_t* q, float* scale, std::int16_t* sums) noexcept {
+void quantize_a32(const float* x, std::size_t k, const ActStorage& out) noexcept {
   for (std::size_t b = 0; b < k / 32; ++b) {
     // Weights' scales have eleven bits too, so that their product is exact; and it is llama.cpp's rounding, so that
     // perplexities compare.
-    scale[b] = round_to_11_bits(quantize_block<32, 32>(x + 32 * b, q + 32 * b, sums + b));
+    out.scale[b] = round_to_11_bits(quantize_block<32, 32>(x + 32 * b, out.q + 32 * b, out.sums32 + b));
+    out.scaled_sums[b] = out.scale[b] * static_cast<float>(out.sums32[b]);  // 11 bits by 13: exact
   }
 }
 
-void quantize_a256(const float* x, std::size_t k, std::int8_t* q, float* scale, std::int16_t* sums) noexcept {
-  for (std::size_t b = 0; b < k / 256; ++b) scale[b] = quantize_block<256, 16>(x + 256 * b, q + 256 * b, sums + 16 * b);
+void quantize_a256(const float* x, std::size_t k, const ActStorage& out) noexcept {
+  for (std::size_t b = 0; b < k / 256; ++b) {
+    out.scale[b] = quantize_block<256, 16>(x + 256 * b, out.q + 256 * b, out.sums16 + 16 * b);
+  }
+  for (std::size_t i = 0; i < k / 32; ++i) {
+    out.sums32[i] = static_cast<std::int16_t>(out.sums16[2 * i] + out.sums16[2 * i + 1]);
+  }
 }
 
 void affine(const float* y, float scale, const float* bias, std::size_t n, float* out) noexcept {

@@ -38,21 +38,26 @@ inline void store_tile(const simd::F32 (&y)[kColumns][kHalves], float* tile) {
 template <DType kType>
 constexpr int kCodeOffset = Unpack<kType>::kSigned ? simd::kSignedBias : Unpack<kType>::kOffset;
 
-/// Adds four columns of k of one group to the sums of both halves.
+/// Adds the columns of k of as many groups as the type unpacks at once, from group g (0..7) on, to the sums of both
+/// halves; `at` is the first column.
 template <DType kType, int kColumns>
-inline void add_group(const std::uint8_t* sub, std::size_t g, const ActColumn* columns, std::size_t at,
-                      simd::I32 (&sums)[kColumns][kHalves]) {
-  simd::Bytes codes[kHalves];
+inline void add_groups(const std::uint8_t* sub, std::size_t g, const ActColumn* columns, std::size_t at,
+                       simd::I32 (&sums)[kColumns][kHalves]) {
+  constexpr std::size_t kGroups = Unpack<kType>::kGroupsAtOnce;
+  simd::Bytes codes[kGroups * kHalves];
   Unpack<kType>::codes(sub, g, codes);
   WOOLLY_UNROLL
-  for (int c = 0; c < kColumns; ++c) {
-    const simd::I32 quad = simd::splat_quad(columns[c].q + at);
+  for (std::size_t i = 0; i < kGroups; ++i) {
     WOOLLY_UNROLL
-    for (std::size_t h = 0; h < kHalves; ++h) {
-      if constexpr (Unpack<kType>::kSigned) {
-        sums[c][h] = simd::dot_s8(sums[c][h], codes[h], quad);
-      } else {
-        sums[c][h] = simd::dot_u8(sums[c][h], codes[h], quad);
+    for (int c = 0; c < kColumns; ++c) {
+      const simd::I32 quad = simd::splat_quad(columns[c].q + at + 4 * i);
+      WOOLLY_UNROLL
+      for (std::size_t h = 0; h < kHalves; ++h) {
+        if constexpr (Unpack<kType>::kSigned) {
+          sums[c][h] = simd::dot_s8(sums[c][h], codes[i * kHalves + h], quad);
+        } else {
+          sums[c][h] = simd::dot_u8(sums[c][h], codes[i * kHalves + h], quad);
+        }
       }
     }
   }
@@ -72,11 +77,13 @@ inline void multiply_blocks32(const std::uint8_t* panel, std::size_t k, const Ac
     simd::I32 sums[kColumns][kHalves];
     WOOLLY_UNROLL
     for (int c = 0; c < kColumns; ++c) {
-      sums[c][0] = sums[c][1] = simd::splat_i32(-kCodeOffset<kType> * columns[c].sums[b]);
+      sums[c][0] = sums[c][1] = simd::splat_i32(-kCodeOffset<kType> * columns[c].sums32[b]);
     }
     const std::uint8_t* sub = panel + panel_format(kType).header_bytes();
     WOOLLY_UNROLL
-    for (std::size_t g = 0; g < 8; ++g) add_group<kType, kColumns>(sub, g, columns, 32 * b + 4 * g, sums);
+    for (std::size_t g = 0; g < 8; g += Type::kGroupsAtOnce) {
+      add_groups<kType, kColumns>(sub, g, columns, 32 * b + 4 * g, sums);
+    }
     WOOLLY_UNROLL
     for (std::size_t h = 0; h < kHalves; ++h) {
       const simd::F32 d = Type::scale(panel, h);
@@ -85,8 +92,7 @@ inline void multiply_blocks32(const std::uint8_t* panel, std::size_t k, const Ac
         const simd::F32 a = simd::splat(columns[c].scale[b]);
         acc[c][h] = simd::fma(simd::mul(d, a), simd::to_f32(sums[c][h]), acc[c][h]);
         if constexpr (Type::kHasMin) {
-          const simd::F32 sum = simd::splat(static_cast<float>(columns[c].sums[b]));
-          mins[c][h] = simd::fma(simd::mul(Type::min(panel, h), a), sum, mins[c][h]);
+          mins[c][h] = simd::fma(Type::min(panel, h), simd::splat(columns[c].scaled_sums[b]), mins[c][h]);
         }
       }
     }
@@ -101,6 +107,35 @@ inline void multiply_blocks32(const std::uint8_t* panel, std::size_t k, const Ac
   store_tile<kColumns>(acc, tile);
 }
 
+/// The mins of block b: mins[c][h] = fma(dmin * a, Σ_sub min * sum_sub, mins[c][h]). Two sub-blocks a multiplication, as
+/// pairs of 16-bit words. After the codes, so that their registers are free.
+template <DType kType, int kColumns>
+inline void add_mins(const std::uint8_t* panel, std::size_t b, const ActColumn* columns,
+                     simd::F32 (&mins)[kColumns][kHalves]) {
+  using Type = Unpack<kType>;
+  WOOLLY_UNROLL
+  for (std::size_t h = 0; h < kHalves; ++h) {
+    simd::I32 sums[kColumns];
+    WOOLLY_UNROLL
+    for (int c = 0; c < kColumns; ++c) sums[c] = simd::splat_i32(0);
+    WOOLLY_UNROLL
+    for (std::size_t s = 0; s < 256 / Type::kSubBlock; s += 2) {
+      const simd::I32 pair =
+          simd::bit_or(Type::sub_min(panel, s, h), simd::shift_left<16>(Type::sub_min(panel, s + 1, h)));
+      WOOLLY_UNROLL
+      for (int c = 0; c < kColumns; ++c) {
+        const std::int16_t* act_sums = Type::kSubBlock == 16 ? columns[c].sums16 + 16 * b : columns[c].sums32 + 8 * b;
+        sums[c] = simd::dot_s16(sums[c], pair, simd::splat_pair(act_sums + s));
+      }
+    }
+    const simd::F32 dmin = Type::min(panel, h);
+    WOOLLY_UNROLL
+    for (int c = 0; c < kColumns; ++c) {
+      mins[c][h] = simd::fma(simd::mul(dmin, simd::splat(columns[c].scale[b])), simd::to_f32(sums[c]), mins[c][h]);
+    }
+  }
+}
+
 /// Types with blocks of 256: integer scales (and mins) for sub-blocks of 16 or 32, a float scale for the block.
 template <DType kType, int kColumns>
 inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
@@ -113,39 +148,34 @@ inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const A
     for (std::size_t h = 0; h < kHalves; ++h) acc[c][h] = mins[c][h] = simd::splat(0.0F);
   }
   for (std::size_t b = 0; b < k / 256; ++b, panel += kPackedBytes<kType>) {
-    simd::I32 scaled[kColumns][kHalves], scaled_mins[kColumns][kHalves];
+    simd::I32 scaled[kColumns][kHalves];
     WOOLLY_UNROLL
     for (int c = 0; c < kColumns; ++c) {
       WOOLLY_UNROLL
-      for (std::size_t h = 0; h < kHalves; ++h) scaled[c][h] = scaled_mins[c][h] = simd::splat_i32(0);
+      for (std::size_t h = 0; h < kHalves; ++h) scaled[c][h] = simd::splat_i32(0);
     }
     WOOLLY_UNROLL
     for (std::size_t s = 0; s < 256 / Type::kSubBlock; ++s) {
-      std::int32_t act_sum[kColumns];
+      WOOLLY_KEEP_LOADS_HERE;
       simd::I32 sums[kColumns][kHalves];
       WOOLLY_UNROLL
       for (int c = 0; c < kColumns; ++c) {
-        const std::int16_t* sums16 = columns[c].sums + 16 * b + s * (Type::kSubBlock / 16);
-        act_sum[c] = Type::kSubBlock == 16 ? sums16[0] : sums16[0] + sums16[1];
-        sums[c][0] = sums[c][1] = simd::splat_i32(-kCodeOffset<kType> * act_sum[c]);
+        const int act_sum = Type::kSubBlock == 16 ? columns[c].sums16[16 * b + s] : columns[c].sums32[8 * b + s];
+        sums[c][0] = sums[c][1] = simd::splat_i32(-kCodeOffset<kType> * act_sum);
       }
       const std::size_t first = s * kGroups;  // group of four columns, 0..63
       const std::uint8_t* sub = panel + panel_format(kType).header_bytes() + first / 8 * panel_format(kType).sub_bytes();
       WOOLLY_UNROLL
-      for (std::size_t g = 0; g < kGroups; ++g) {
-        add_group<kType, kColumns>(sub, first % 8 + g, columns, 256 * b + 4 * (first + g), sums);
+      for (std::size_t g = 0; g < kGroups; g += Type::kGroupsAtOnce) {
+        add_groups<kType, kColumns>(sub, first % 8 + g, columns, 256 * b + 4 * (first + g), sums);
       }
       WOOLLY_UNROLL
       for (std::size_t h = 0; h < kHalves; ++h) {
         const simd::I32 scale = Type::sub_scale(panel, s, h);
         WOOLLY_UNROLL
-        for (int c = 0; c < kColumns; ++c) scaled[c][h] = simd::add(scaled[c][h], simd::mul(scale, sums[c][h]));
-        if constexpr (Type::kHasMin) {
-          const simd::I32 min = Type::sub_min(panel, s, h);
-          WOOLLY_UNROLL
-          for (int c = 0; c < kColumns; ++c) {
-            scaled_mins[c][h] = simd::add(scaled_mins[c][h], simd::mul(min, simd::splat_i32(act_sum[c])));
-          }
+        for (int c = 0; c < kColumns; ++c) {
+          scaled[c][h] = simd::add(scaled[c][h], simd::mul(scale, sums[c][h]));
+          simd::finish(scaled[c][h]);
         }
       }
     }
@@ -154,13 +184,11 @@ inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const A
       const simd::F32 d = Type::scale(panel, h);
       WOOLLY_UNROLL
       for (int c = 0; c < kColumns; ++c) {
-        const simd::F32 a = simd::splat(columns[c].scale[b]);
-        acc[c][h] = simd::fma(simd::mul(d, a), simd::to_f32(scaled[c][h]), acc[c][h]);
-        if constexpr (Type::kHasMin) {
-          mins[c][h] = simd::fma(simd::mul(Type::min(panel, h), a), simd::to_f32(scaled_mins[c][h]), mins[c][h]);
-        }
+        const simd::F32 da = simd::mul(d, simd::splat(columns[c].scale[b]));
+        acc[c][h] = simd::fma(da, simd::to_f32(scaled[c][h]), acc[c][h]);
       }
     }
+    if constexpr (Type::kHasMin) add_mins<kType, kColumns>(panel, b, columns, mins);
   }
   if constexpr (Type::kHasMin) {
     WOOLLY_UNROLL

@@ -57,6 +57,19 @@ inline void bits1(const std::uint8_t* plane, std::size_t g, simd::Bytes (&bits)[
   }
 }
 
+/// Codes of groups g and g + 1 from the 6-bit plane: three lines that hold one output line each and, in their top two
+/// bits, a third of the fourth.
+inline void codes6(const std::uint8_t* plane, std::size_t g, simd::Bytes (&codes)[4]) {
+  const std::uint8_t* lines = plane + 96 * g;  // 192 for two groups
+  const simd::Bytes a = simd::load_bytes(lines), b = simd::load_bytes(lines + 64), c = simd::load_bytes(lines + 128);
+  const simd::Bytes mask = simd::splat_bytes(0x3F), top = simd::splat_bytes(0xC0);
+  codes[0] = simd::bit_and(a, mask);
+  codes[1] = simd::bit_and(b, mask);
+  codes[2] = simd::bit_and(c, mask);
+  const simd::Bytes low = simd::select_bits(top, b, simd::shift_right<2>(c));
+  codes[3] = simd::bit_and(simd::shift_right<2>(simd::select_bits(top, a, simd::shift_right<2>(low))), mask);
+}
+
 inline void combine(simd::Bytes (&codes)[2], const simd::Bytes (&high)[2]) {
   codes[0] = simd::bit_or(codes[0], high[0]);
   codes[1] = simd::bit_or(codes[1], high[1]);
@@ -81,6 +94,7 @@ struct Common {
   static constexpr int kOffset = 0;
   static constexpr bool kHasMin = false;
   static constexpr std::size_t kSubBlock = 32;  ///< Columns of an integer scale; blocks of 256 only.
+  static constexpr std::size_t kGroupsAtOnce = 1;  ///< Groups that `codes` unpacks, both halves of each in turn.
 };
 
 template <DType kType>
@@ -248,14 +262,8 @@ template <>
 struct Unpack<DType::kQ6_K> : Common<ActFormat::kA256> {
   static constexpr int kOffset = 32;
   static constexpr std::size_t kSubBlock = 16;
-  static void codes(const std::uint8_t* sub, std::size_t g, simd::Bytes (&out)[2]) {
-    simd::Bytes high[2];
-    codes4(sub, g, out);
-    codes2(sub + 512, g, high);
-    high[0] = simd::shift_left<4>(high[0]);  // codes below 4: nothing crosses into the neighbour byte
-    high[1] = simd::shift_left<4>(high[1]);
-    combine(out, high);
-  }
+  static constexpr std::size_t kGroupsAtOnce = 2;
+  static void codes(const std::uint8_t* sub, std::size_t g, simd::Bytes (&out)[4]) { codes6(sub, g, out); }
   static simd::F32 scale(const std::uint8_t* block, std::size_t h) { return half_word(block, 0, h); }
   static simd::I32 sub_scale(const std::uint8_t* block, std::size_t s, std::size_t h) {
     return simd::load_s8(reinterpret_cast<const std::int8_t*>(header_bytes<DType::kQ6_K>(block, s, h)));
