@@ -7,8 +7,11 @@
 // one fixed tree: lane i with i+8, then i+4, i+2, i+1.
 #pragma once
 
-/// Before a loop with a constant number of turns: unroll it fully, so that arrays of vectors stay in registers.
-#if defined(__clang__)
+/// Before a loop with a constant number of turns: unroll it fully, so that arrays of vectors stay in registers. The
+/// scalar set has no registers for them, and loops over sixteen lanes inside, which is enough to unroll.
+#if !defined(WOOLLY_ISA_AVX512) && !defined(WOOLLY_ISA_AVX2)
+#define WOOLLY_UNROLL
+#elif defined(__clang__)
 #define WOOLLY_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define WOOLLY_UNROLL _Pragma("GCC unroll 64")

@@ -15,7 +15,7 @@ struct Bytes { __m256i lo, hi; };
 
 /// Sixteen registers hold the sums of one column; a second column spills a little and still pays by sharing the
 /// unpacked weights.
-constexpr int kMaxColumns = 2;
+constexpr std::size_t kMaxColumns = 2;
 /// `dot_s8` takes signed weights as they are.
 constexpr int kSignedBias = 0;
 
@@ -24,8 +24,8 @@ inline __m128i loadu128(const void* p) { return _mm_loadu_si128(static_cast<cons
 inline __m128i loadu64(const void* p) { return _mm_loadl_epi64(static_cast<const __m128i*>(p)); }
 
 /// Vectors of keys, and of a value's dimensions, that attention works on at once.
-constexpr int kKeyVectors = 1;
-constexpr int kValueVectors = 1;
+constexpr std::size_t kKeyVectors = 1;
+constexpr std::size_t kValueVectors = 1;
 
 // Floats.
 inline F32 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }

@@ -15,13 +15,13 @@ struct Bytes { __m512i v; };
 
 /// Columns that a matrix kernel works on at once: two accumulators each of a block's sums, of the scaled sums and of
 /// the mins fill 24 of the 32 registers.
-constexpr int kMaxColumns = 4;
+constexpr std::size_t kMaxColumns = 4;
 /// What `dot_s8` adds to each weight; see there.
 constexpr int kSignedBias = 128;
 
 /// Vectors of keys, and of a value's dimensions, that attention works on at once.
-constexpr int kKeyVectors = 4;
-constexpr int kValueVectors = 2;
+constexpr std::size_t kKeyVectors = 4;
+constexpr std::size_t kValueVectors = 2;
 
 // Floats.
 inline F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }

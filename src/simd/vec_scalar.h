@@ -15,7 +15,7 @@ struct F32 { float v[16]; };
 struct I32 { std::int32_t v[16]; };
 struct Bytes { std::uint8_t v[64]; };
 
-constexpr int kMaxColumns = 2;
+constexpr std::size_t kMaxColumns = 2;
 /// `dot_s8` takes signed weights as they are.
 constexpr int kSignedBias = 0;
 
@@ -33,8 +33,8 @@ inline Bytes each_byte(Byte byte) {
 }
 
 /// Vectors of keys, and of a value's dimensions, that attention works on at once.
-constexpr int kKeyVectors = 1;
-constexpr int kValueVectors = 1;
+constexpr std::size_t kKeyVectors = 1;
+constexpr std::size_t kValueVectors = 1;
 
 // Floats.
 inline F32 load(const float* p) { return lanes<F32>([&](int i) { return p[i]; }); }

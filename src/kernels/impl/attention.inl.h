@@ -56,34 +56,34 @@ struct Softmax {
 };
 
 /// Scores of one block, in base 2: scores[c][64] = scale * log2(e) * q·k; -inf beyond a query's keys.
-template <typename Kv, int kQueries>
+template <typename Kv, std::size_t kQueries>
 inline void score_block(const AttentionTask& task, const typename Kv::Element* keys,
                         const std::size_t (&n_valid)[kQueries], float* const (&scores)[kQueries]) {
   const simd::F32 scale = simd::splat(task.scale * kLog2E);
   for (std::size_t j = 0; j < kKvBlock; j += 16 * simd::kKeyVectors) {
     simd::F32 sums[kQueries][simd::kKeyVectors];
     WOOLLY_UNROLL
-    for (int c = 0; c < kQueries; ++c) {
+    for (std::size_t c = 0; c < kQueries; ++c) {
       WOOLLY_UNROLL
-      for (int v = 0; v < simd::kKeyVectors; ++v) sums[c][v] = simd::splat(0.0F);
+      for (std::size_t v = 0; v < simd::kKeyVectors; ++v) sums[c][v] = simd::splat(0.0F);
     }
     for (std::size_t d = 0; d < task.head_dim; ++d) {
       WOOLLY_UNROLL
-      for (int v = 0; v < simd::kKeyVectors; ++v) {
-        const simd::F32 k = Kv::load(keys + d * kKvBlock + j + 16 * static_cast<std::size_t>(v));
+      for (std::size_t v = 0; v < simd::kKeyVectors; ++v) {
+        const simd::F32 k = Kv::load(keys + d * kKvBlock + j + 16 * v);
         WOOLLY_UNROLL
-        for (int c = 0; c < kQueries; ++c) sums[c][v] = simd::fma(k, simd::splat(task.queries[c][d]), sums[c][v]);
+        for (std::size_t c = 0; c < kQueries; ++c) sums[c][v] = simd::fma(k, simd::splat(task.queries[c][d]), sums[c][v]);
       }
     }
     WOOLLY_UNROLL
-    for (int c = 0; c < kQueries; ++c) {
+    for (std::size_t c = 0; c < kQueries; ++c) {
       WOOLLY_UNROLL
-      for (int v = 0; v < simd::kKeyVectors; ++v) {
-        simd::store(scores[c] + j + 16 * static_cast<std::size_t>(v), simd::mul(sums[c][v], scale));
+      for (std::size_t v = 0; v < simd::kKeyVectors; ++v) {
+        simd::store(scores[c] + j + 16 * v, simd::mul(sums[c][v], scale));
       }
     }
   }
-  for (int c = 0; c < kQueries; ++c) {
+  for (std::size_t c = 0; c < kQueries; ++c) {
     for (std::size_t i = n_valid[c]; i < kKvBlock; ++i) scores[c][i] = -__builtin_inff();
   }
 }
@@ -106,44 +106,44 @@ inline float weigh_block(float* scores, Softmax& state) {
 }
 
 /// outputs[c] = outputs[c] * shrink[c] + Σ_key weights[c][key] * value[key], for kVectors vectors of dimensions.
-template <typename Kv, int kQueries, int kVectors>
+template <typename Kv, std::size_t kQueries, std::size_t kVectors>
 inline void add_values(const typename Kv::Element* values, std::size_t stride, const std::size_t (&n_valid)[kQueries],
                        float* const (&weights)[kQueries], const float (&shrink)[kQueries],
                        float* const (&outputs)[kQueries], std::size_t d) {
   simd::F32 sums[kQueries][kVectors];
   std::size_t n_all = kKvBlock, n_any = 0;
   WOOLLY_UNROLL
-  for (int c = 0; c < kQueries; ++c) {
+  for (std::size_t c = 0; c < kQueries; ++c) {
     n_all = n_valid[c] < n_all ? n_valid[c] : n_all;
     n_any = n_valid[c] > n_any ? n_valid[c] : n_any;
     WOOLLY_UNROLL
-    for (int v = 0; v < kVectors; ++v) {
-      sums[c][v] = simd::mul(simd::load(outputs[c] + d + 16 * static_cast<std::size_t>(v)), simd::splat(shrink[c]));
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      sums[c][v] = simd::mul(simd::load(outputs[c] + d + 16 * v), simd::splat(shrink[c]));
     }
   }
   for (std::size_t key = 0; key < n_all; ++key) {
     WOOLLY_UNROLL
-    for (int v = 0; v < kVectors; ++v) {
-      const simd::F32 value = Kv::load(values + key * stride + d + 16 * static_cast<std::size_t>(v));
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      const simd::F32 value = Kv::load(values + key * stride + d + 16 * v);
       WOOLLY_UNROLL
-      for (int c = 0; c < kQueries; ++c) sums[c][v] = simd::fma(value, simd::splat(weights[c][key]), sums[c][v]);
+      for (std::size_t c = 0; c < kQueries; ++c) sums[c][v] = simd::fma(value, simd::splat(weights[c][key]), sums[c][v]);
     }
   }
   for (std::size_t key = n_all; key < n_any; ++key) {  // the diagonal: not every query sees these keys
     WOOLLY_UNROLL
-    for (int v = 0; v < kVectors; ++v) {
-      const simd::F32 value = Kv::load(values + key * stride + d + 16 * static_cast<std::size_t>(v));
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      const simd::F32 value = Kv::load(values + key * stride + d + 16 * v);
       WOOLLY_UNROLL
-      for (int c = 0; c < kQueries; ++c) {
+      for (std::size_t c = 0; c < kQueries; ++c) {
         if (key < n_valid[c]) sums[c][v] = simd::fma(value, simd::splat(weights[c][key]), sums[c][v]);
       }
     }
   }
   WOOLLY_UNROLL
-  for (int c = 0; c < kQueries; ++c) {
+  for (std::size_t c = 0; c < kQueries; ++c) {
     WOOLLY_UNROLL
-    for (int v = 0; v < kVectors; ++v) {
-      simd::store(outputs[c] + d + 16 * static_cast<std::size_t>(v), sums[c][v]);
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      simd::store(outputs[c] + d + 16 * v, sums[c][v]);
     }
   }
 }
@@ -151,23 +151,23 @@ inline void add_values(const typename Kv::Element* values, std::size_t stride, c
 inline void clear(float* p, std::size_t n) { __builtin_memset(p, 0, n * sizeof(float)); }
 
 /// One split: softmax state and outputs (not yet divided by the sum) over positions [begin, end).
-template <typename Kv, int kQueries>
+template <typename Kv, std::size_t kQueries>
 inline void attend_split(const AttentionTask& task, std::size_t begin, std::size_t end,
                          float* const (&scores)[kQueries], Softmax (&state)[kQueries],
                          float* const (&outputs)[kQueries]) {
   const std::size_t stride = padded_head_dim(task.value_dim);
-  for (int c = 0; c < kQueries; ++c) clear(outputs[c], stride);
+  for (std::size_t c = 0; c < kQueries; ++c) clear(outputs[c], stride);
   for (std::size_t at = begin; at < end; at += kKvBlock) {
     const std::uint8_t* block = task.blocks[at / kKvBlock];
     std::size_t n_valid[kQueries];
     float shrink[kQueries];
-    for (int c = 0; c < kQueries; ++c) {
+    for (std::size_t c = 0; c < kQueries; ++c) {
       const std::size_t n = task.n_keys[c] > at ? task.n_keys[c] - at : 0;
       n_valid[c] = n < kKvBlock ? n : kKvBlock;
     }
     score_block<Kv, kQueries>(task, reinterpret_cast<const typename Kv::Element*>(block + task.key_offset), n_valid,
                               scores);
-    for (int c = 0; c < kQueries; ++c) shrink[c] = n_valid[c] == 0 ? 1.0F : weigh_block(scores[c], state[c]);
+    for (std::size_t c = 0; c < kQueries; ++c) shrink[c] = n_valid[c] == 0 ? 1.0F : weigh_block(scores[c], state[c]);
     const auto* values = reinterpret_cast<const typename Kv::Element*>(block + task.value_offset);
     std::size_t d = 0;
     for (; d + 16 * simd::kValueVectors <= stride; d += 16 * simd::kValueVectors) {
@@ -177,7 +177,7 @@ inline void attend_split(const AttentionTask& task, std::size_t begin, std::size
   }
 }
 
-template <typename Kv, int kQueries>
+template <typename Kv, std::size_t kQueries>
 inline void attend_queries(const AttentionTask& task) {
   const std::size_t stride = padded_head_dim(task.value_dim);
   float* scores[kQueries];
@@ -185,8 +185,8 @@ inline void attend_queries(const AttentionTask& task) {
   float* out[kQueries];
   float max[kQueries], sum[kQueries];
   std::size_t n_keys = 0;
-  for (int c = 0; c < kQueries; ++c) {
-    scores[c] = task.scratch + static_cast<std::size_t>(c) * (kKvBlock + 2 * stride);
+  for (std::size_t c = 0; c < kQueries; ++c) {
+    scores[c] = task.scratch + c * (kKvBlock + 2 * stride);
     split_out[c] = scores[c] + kKvBlock;
     out[c] = split_out[c] + stride;
     clear(out[c], stride);
@@ -198,7 +198,7 @@ inline void attend_queries(const AttentionTask& task) {
     const std::size_t end = begin + kKvSplit < n_keys ? begin + kKvSplit : n_keys;
     Softmax state[kQueries];
     attend_split<Kv, kQueries>(task, begin, end, scores, state, split_out);
-    for (int c = 0; c < kQueries; ++c) {
+    for (std::size_t c = 0; c < kQueries; ++c) {
       if (task.n_keys[c] <= begin) continue;
       const float merged = state[c].max > max[c] ? state[c].max : max[c];
       const float keep = exp2_of(max[c] - merged), take = exp2_of(state[c].max - merged);
@@ -210,7 +210,7 @@ inline void attend_queries(const AttentionTask& task) {
       }
     }
   }
-  for (int c = 0; c < kQueries; ++c) {
+  for (std::size_t c = 0; c < kQueries; ++c) {
     for_lanes(task.value_dim, [&](std::size_t i, std::size_t count) {
       store_some(task.outputs[c] + i, simd::div(simd::load(out[c] + i), simd::splat(sum[c])), count);
     });

@@ -25,12 +25,12 @@ template <DType kType>
 constexpr std::size_t kPackedBytes = panel_format(kType).packed_bytes();
 
 /// Stores y[c][half] to tile[c][32].
-template <int kColumns>
+template <std::size_t kColumns>
 inline void store_tile(const simd::F32 (&y)[kColumns][kHalves], float* tile) {
   WOOLLY_UNROLL
-  for (int c = 0; c < kColumns; ++c) {
+  for (std::size_t c = 0; c < kColumns; ++c) {
     WOOLLY_UNROLL
-    for (std::size_t h = 0; h < kHalves; ++h) simd::store(tile + c * int{kPanelRows} + 16 * h, y[c][h]);
+    for (std::size_t h = 0; h < kHalves; ++h) simd::store(tile + c * kPanelRows + 16 * h, y[c][h]);
   }
 }
 
@@ -40,7 +40,7 @@ constexpr int kCodeOffset = Unpack<kType>::kSigned ? simd::kSignedBias : Unpack<
 
 /// Adds the columns of k of as many groups as the type unpacks at once, from group g (0..7) on, to the sums of both
 /// halves; `at` is the first column.
-template <DType kType, int kColumns>
+template <DType kType, std::size_t kColumns>
 inline void add_groups(const std::uint8_t* sub, std::size_t g, const ActColumn* columns, std::size_t at,
                        simd::I32 (&sums)[kColumns][kHalves]) {
   constexpr std::size_t kGroups = Unpack<kType>::kGroupsAtOnce;
@@ -49,7 +49,7 @@ inline void add_groups(const std::uint8_t* sub, std::size_t g, const ActColumn* 
   WOOLLY_UNROLL
   for (std::size_t i = 0; i < kGroups; ++i) {
     WOOLLY_UNROLL
-    for (int c = 0; c < kColumns; ++c) {
+    for (std::size_t c = 0; c < kColumns; ++c) {
       const simd::I32 quad = simd::splat_quad(columns[c].q + at + 4 * i);
       WOOLLY_UNROLL
       for (std::size_t h = 0; h < kHalves; ++h) {
@@ -64,19 +64,19 @@ inline void add_groups(const std::uint8_t* sub, std::size_t g, const ActColumn* 
 }
 
 /// Types with blocks of 32: a scale (and a min) for each block.
-template <DType kType, int kColumns>
+template <DType kType, std::size_t kColumns>
 inline void multiply_blocks32(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
   using Type = Unpack<kType>;
   simd::F32 acc[kColumns][kHalves], mins[kColumns][kHalves];
   WOOLLY_UNROLL
-  for (int c = 0; c < kColumns; ++c) {
+  for (std::size_t c = 0; c < kColumns; ++c) {
     WOOLLY_UNROLL
     for (std::size_t h = 0; h < kHalves; ++h) acc[c][h] = mins[c][h] = simd::splat(0.0F);
   }
   for (std::size_t b = 0; b < k / 32; ++b, panel += kPackedBytes<kType>) {
     simd::I32 sums[kColumns][kHalves];
     WOOLLY_UNROLL
-    for (int c = 0; c < kColumns; ++c) {
+    for (std::size_t c = 0; c < kColumns; ++c) {
       sums[c][0] = sums[c][1] = simd::splat_i32(-kCodeOffset<kType> * columns[c].sums32[b]);
     }
     const std::uint8_t* sub = panel + panel_format(kType).header_bytes();
@@ -88,7 +88,7 @@ inline void multiply_blocks32(const std::uint8_t* panel, std::size_t k, const Ac
     for (std::size_t h = 0; h < kHalves; ++h) {
       const simd::F32 d = Type::scale(panel, h);
       WOOLLY_UNROLL
-      for (int c = 0; c < kColumns; ++c) {
+      for (std::size_t c = 0; c < kColumns; ++c) {
         const simd::F32 a = simd::splat(columns[c].scale[b]);
         acc[c][h] = simd::fma(simd::mul(d, a), simd::to_f32(sums[c][h]), acc[c][h]);
         if constexpr (Type::kHasMin) {
@@ -99,7 +99,7 @@ inline void multiply_blocks32(const std::uint8_t* panel, std::size_t k, const Ac
   }
   if constexpr (Type::kHasMin) {
     WOOLLY_UNROLL
-    for (int c = 0; c < kColumns; ++c) {
+    for (std::size_t c = 0; c < kColumns; ++c) {
       WOOLLY_UNROLL
       for (std::size_t h = 0; h < kHalves; ++h) acc[c][h] = simd::add(acc[c][h], mins[c][h]);
     }
@@ -109,7 +109,7 @@ inline void multiply_blocks32(const std::uint8_t* panel, std::size_t k, const Ac
 
 /// The mins of block b: mins[c][h] = fma(dmin * a, Σ_sub min * sum_sub, mins[c][h]). Two sub-blocks a multiplication, as
 /// pairs of 16-bit words. After the codes, so that their registers are free.
-template <DType kType, int kColumns>
+template <DType kType, std::size_t kColumns>
 inline void add_mins(const std::uint8_t* panel, std::size_t b, const ActColumn* columns,
                      simd::F32 (&mins)[kColumns][kHalves]) {
   using Type = Unpack<kType>;
@@ -117,40 +117,40 @@ inline void add_mins(const std::uint8_t* panel, std::size_t b, const ActColumn* 
   for (std::size_t h = 0; h < kHalves; ++h) {
     simd::I32 sums[kColumns];
     WOOLLY_UNROLL
-    for (int c = 0; c < kColumns; ++c) sums[c] = simd::splat_i32(0);
+    for (std::size_t c = 0; c < kColumns; ++c) sums[c] = simd::splat_i32(0);
     WOOLLY_UNROLL
     for (std::size_t s = 0; s < 256 / Type::kSubBlock; s += 2) {
       const simd::I32 pair =
           simd::bit_or(Type::sub_min(panel, s, h), simd::shift_left<16>(Type::sub_min(panel, s + 1, h)));
       WOOLLY_UNROLL
-      for (int c = 0; c < kColumns; ++c) {
+      for (std::size_t c = 0; c < kColumns; ++c) {
         const std::int16_t* act_sums = Type::kSubBlock == 16 ? columns[c].sums16 + 16 * b : columns[c].sums32 + 8 * b;
         sums[c] = simd::dot_s16(sums[c], pair, simd::splat_pair(act_sums + s));
       }
     }
     const simd::F32 dmin = Type::min(panel, h);
     WOOLLY_UNROLL
-    for (int c = 0; c < kColumns; ++c) {
+    for (std::size_t c = 0; c < kColumns; ++c) {
       mins[c][h] = simd::fma(simd::mul(dmin, simd::splat(columns[c].scale[b])), simd::to_f32(sums[c]), mins[c][h]);
     }
   }
 }
 
 /// Types with blocks of 256: integer scales (and mins) for sub-blocks of 16 or 32, a float scale for the block.
-template <DType kType, int kColumns>
+template <DType kType, std::size_t kColumns>
 inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
   using Type = Unpack<kType>;
   constexpr std::size_t kGroups = Type::kSubBlock / 4;
   simd::F32 acc[kColumns][kHalves], mins[kColumns][kHalves];
   WOOLLY_UNROLL
-  for (int c = 0; c < kColumns; ++c) {
+  for (std::size_t c = 0; c < kColumns; ++c) {
     WOOLLY_UNROLL
     for (std::size_t h = 0; h < kHalves; ++h) acc[c][h] = mins[c][h] = simd::splat(0.0F);
   }
   for (std::size_t b = 0; b < k / 256; ++b, panel += kPackedBytes<kType>) {
     simd::I32 scaled[kColumns][kHalves];
     WOOLLY_UNROLL
-    for (int c = 0; c < kColumns; ++c) {
+    for (std::size_t c = 0; c < kColumns; ++c) {
       WOOLLY_UNROLL
       for (std::size_t h = 0; h < kHalves; ++h) scaled[c][h] = simd::splat_i32(0);
     }
@@ -159,7 +159,7 @@ inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const A
       WOOLLY_KEEP_LOADS_HERE;
       simd::I32 sums[kColumns][kHalves];
       WOOLLY_UNROLL
-      for (int c = 0; c < kColumns; ++c) {
+      for (std::size_t c = 0; c < kColumns; ++c) {
         const int act_sum = Type::kSubBlock == 16 ? columns[c].sums16[16 * b + s] : columns[c].sums32[8 * b + s];
         sums[c][0] = sums[c][1] = simd::splat_i32(-kCodeOffset<kType> * act_sum);
       }
@@ -173,7 +173,7 @@ inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const A
       for (std::size_t h = 0; h < kHalves; ++h) {
         const simd::I32 scale = Type::sub_scale(panel, s, h);
         WOOLLY_UNROLL
-        for (int c = 0; c < kColumns; ++c) {
+        for (std::size_t c = 0; c < kColumns; ++c) {
           scaled[c][h] = simd::add(scaled[c][h], simd::mul(scale, sums[c][h]));
           simd::finish(scaled[c][h]);
         }
@@ -183,7 +183,7 @@ inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const A
     for (std::size_t h = 0; h < kHalves; ++h) {
       const simd::F32 d = Type::scale(panel, h);
       WOOLLY_UNROLL
-      for (int c = 0; c < kColumns; ++c) {
+      for (std::size_t c = 0; c < kColumns; ++c) {
         const simd::F32 da = simd::mul(d, simd::splat(columns[c].scale[b]));
         acc[c][h] = simd::fma(da, simd::to_f32(scaled[c][h]), acc[c][h]);
       }
@@ -192,7 +192,7 @@ inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const A
   }
   if constexpr (Type::kHasMin) {
     WOOLLY_UNROLL
-    for (int c = 0; c < kColumns; ++c) {
+    for (std::size_t c = 0; c < kColumns; ++c) {
       WOOLLY_UNROLL
       for (std::size_t h = 0; h < kHalves; ++h) acc[c][h] = simd::sub(acc[c][h], mins[c][h]);
     }
@@ -201,11 +201,11 @@ inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const A
 }
 
 /// Float types: [k][32] elements, float32 activations.
-template <DType kType, int kColumns>
+template <DType kType, std::size_t kColumns>
 inline void multiply_floats(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
   simd::F32 acc[kColumns][kHalves];
   WOOLLY_UNROLL
-  for (int c = 0; c < kColumns; ++c) {
+  for (std::size_t c = 0; c < kColumns; ++c) {
     WOOLLY_UNROLL
     for (std::size_t h = 0; h < kHalves; ++h) acc[c][h] = simd::splat(0.0F);
   }
@@ -214,13 +214,13 @@ inline void multiply_floats(const std::uint8_t* panel, std::size_t k, const ActC
     for (std::size_t h = 0; h < kHalves; ++h) {
       const simd::F32 w = Unpack<kType>::weights(panel, kPanelRows * i + 16 * h);
       WOOLLY_UNROLL
-      for (int c = 0; c < kColumns; ++c) acc[c][h] = simd::fma(w, simd::splat(columns[c].x[i]), acc[c][h]);
+      for (std::size_t c = 0; c < kColumns; ++c) acc[c][h] = simd::fma(w, simd::splat(columns[c].x[i]), acc[c][h]);
     }
   }
   store_tile<kColumns>(acc, tile);
 }
 
-template <DType kType, int kColumns>
+template <DType kType, std::size_t kColumns>
 inline void multiply(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
   if constexpr (Unpack<kType>::kAct == ActFormat::kF32) {
     multiply_floats<kType, kColumns>(panel, k, columns, tile);

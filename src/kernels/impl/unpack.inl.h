@@ -39,7 +39,7 @@ inline void codes2(const std::uint8_t* plane, std::size_t g, simd::Bytes (&codes
 template <int kTo>
 inline void bits1(const std::uint8_t* plane, std::size_t g, simd::Bytes (&bits)[2]) {
   const simd::Bytes line = simd::load_bytes(plane + 64 * (g / 4));
-  const simd::Bytes mask = simd::splat_bytes(1U << kTo);
+  const simd::Bytes mask = simd::splat_bytes(std::uint8_t{1U << kTo});
   const auto move = [&]<int kFrom>() {
     if constexpr (kFrom < kTo) {
       return simd::bit_and(simd::shift_left<kTo - kFrom>(line), mask);
