@@ -10,7 +10,8 @@
 namespace woolly::exec {
 
 /// Counters for three consecutive rounds. A round is what lies between two barriers: while round r runs, every thread
-/// clears its own counter of round r + 2, which no thread touches any more (that of r - 1) or yet.
+/// clears its own counter of round r + 2, which no thread touches any more (that of r - 1) or yet. Rounds count in 64
+/// bits: 2^32 is no multiple of three, so that a shorter count would wrap to counters in use (after a day of tokens).
 class ChunkQueue {
   struct alignas(64) Counter {  // a line of its own: threads count without disturbing each other
     std::atomic<std::size_t> taken{0};
@@ -23,7 +24,7 @@ class ChunkQueue {
   /// One thread's view of one round.
   class Round {
    public:
-    Round(ChunkQueue& queue, std::uint32_t round, std::size_t thread, std::size_t n_chunks) noexcept
+    Round(ChunkQueue& queue, std::uint64_t round, std::size_t thread, std::size_t n_chunks) noexcept
         : counters_(&queue.counters_[round % kRounds * queue.n_threads_]),
           n_threads_(queue.n_threads_),
           thread_(thread),

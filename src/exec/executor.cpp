@@ -95,7 +95,7 @@ struct Executor::State {
   std::vector<ActColumn> column_storage;
   std::vector<double> frequencies;
   ChunkQueue queue;
-  std::uint32_t round = 0;
+  std::uint64_t round = 0;  ///< As ChunkQueue counts them.
   const float* logits = nullptr;
 
   // The batch at hand.
@@ -133,7 +133,7 @@ struct Executor::State::Walk {
   std::size_t n_threads;
   Scratch& mine;
   std::size_t n_rows;
-  std::uint32_t round;
+  std::uint64_t round;
 
   Walk(State& state, std::size_t t)
       : s(state),

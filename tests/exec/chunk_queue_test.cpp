@@ -31,5 +31,16 @@ TEST(ChunkQueue, HandsOutEveryChunkOfEveryRoundOnce) {
   }
 }
 
+TEST(ChunkQueue, HandsOutEveryChunkPast32BitsOfRounds) {
+  constexpr std::size_t kChunks = 4;
+  constexpr std::uint64_t kFirst = (std::uint64_t{1} << 32U) - 3;
+  exec::ChunkQueue queue(1);
+  for (std::uint64_t r = kFirst; r < kFirst + 6; ++r) {
+    exec::ChunkQueue::Round round(queue, r, 0, kChunks);
+    for (std::size_t i = 0; i < kChunks; ++i) ASSERT_EQ(round.next(), i) << "round " << r;
+    ASSERT_EQ(round.next(), kChunks);
+  }
+}
+
 }  // namespace
 }  // namespace woolly::test
