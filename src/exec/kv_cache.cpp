@@ -67,13 +67,15 @@ void KvCache::release(std::uint32_t block) noexcept {
 }
 
 Sequence::Sequence(std::shared_ptr<KvCache> cache, std::size_t n_ctx) : cache_(std::move(cache)), n_ctx_(n_ctx) {
-  const std::size_t n_blocks = base::ceil_div(n_ctx, kernels::kKvBlock);
-  cache_->expect(n_blocks + 1);  // one more for a copy on write
-  blocks_.reserve(n_blocks);
-  addresses_.reserve(n_blocks);
+  cache_->expect(max_blocks());
+  blocks_.reserve(max_blocks());
+  addresses_.reserve(max_blocks());
 }
 
-Sequence::~Sequence() { truncate(0); }
+Sequence::~Sequence() {
+  truncate(0);
+  cache_->no_longer_expect(max_blocks());
+}
 
 Status Sequence::reserve(std::size_t n) {
   if (n > n_ctx_ - n_tokens_) {

@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "base/checked.h"
 #include "kernels/kernel_table.h"
 #include "model/spec.h"
 #include "os/memory.h"
@@ -45,6 +46,8 @@ class KvCache {
 
   /// Makes room in the tables for `n` more blocks, so that taking them allocates nothing but pages.
   void expect(std::size_t n);
+  /// Takes back what `expect` was told, as a sequence goes.
+  void no_longer_expect(std::size_t n) noexcept { n_expected_ -= n; }
 
   /// A block with a count of one; kLimitExceeded where the system gives no memory.
   Result<std::uint32_t> take();
@@ -100,6 +103,9 @@ class Sequence {
   }
 
  private:
+  /// Blocks that it can have at once: of all positions, and one more for a copy on write.
+  [[nodiscard]] std::size_t max_blocks() const noexcept { return base::ceil_div(n_ctx_, kernels::kKvBlock) + 1; }
+
   std::shared_ptr<KvCache> cache_;
   std::size_t n_ctx_;
   std::size_t n_tokens_ = 0;

@@ -42,5 +42,21 @@ TEST(Allocation, NoneOnTheTokenPath) {
   EXPECT_EQ(n_allocations.load(), before);
 }
 
+TEST(Allocation, ForksLeaveNothingBehind) {
+  WOOLLY_NEEDS_SHARED("models/stories260K-Q8_0.gguf");
+  const auto engine = make_engine(table_names().back(), 1);
+  const auto model = load(*engine, "models/stories260K-Q8_0.gguf");
+  const auto session = make_session(model);
+  ASSERT_TRUE(session->append(ids({1, 403, 407, 261, 378})));
+  const auto allocations_of_a_fork = [&] {
+    const std::size_t before = n_allocations.load();
+    EXPECT_TRUE(session->fork());
+    return n_allocations.load() - before;
+  };
+  allocations_of_a_fork();  // the first may make the cache's tables grow for two sequences
+  const std::size_t expected = allocations_of_a_fork();
+  for (int i = 0; i < 1000; ++i) ASSERT_EQ(allocations_of_a_fork(), expected) << "fork " << i;
+}
+
 }  // namespace
 }  // namespace woolly::test
