@@ -205,7 +205,7 @@ std::string Range::describe() const {
   const bool has_max = max < kUnbounded;
   if (!has_min && !has_max) return "any finite number";
   std::string text = has_min ? fmt::format("{} {}", excludes_min ? "above" : "at least", min) : "";
-  if (has_max) text += fmt::format("{}at most {}", has_min ? " and " : "", max);
+  text += has_max ? fmt::format("{}at most {}", has_min ? " and " : "", max) : ", finite";
   return text;
 }
 

@@ -59,7 +59,7 @@ TEST_F(MainTest, Main_WrongUsageIsStatus2AndOneLine) {
       {{"run", kModel, "--chunk", "0"}, {"--chunk", "0", "at least 1"}},
       {{"run", kModel, "--kv-type", "f64"}, {"--kv-type", "f64", "f32 or f16"}},
       {{"run", kModel, "--temp", "-0.5"}, {"--temp", "-0.5", "at least 0"}},
-      {{"run", kModel, "--temp", "inf"}, {"--temp", "inf", "at least 0"}},
+      {{"run", kModel, "--temp", "inf"}, {"--temp", "inf", "at least 0, finite"}},
       {{"run", kModel, "--temp", "nan"}, {"--temp", "nan", "at least 0"}},
       {{"run", kModel, "--temp", "warm"}, {"--temp", "\"warm\"", "number"}},
       {{"run", kModel, "--top-k", "-5"}, {"--top-k", "-5", "at least 0"}},

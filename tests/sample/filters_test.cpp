@@ -123,7 +123,7 @@ TEST(Filters, CheckRanges_MessageReadsWell) {
   EXPECT_EQ(check_ranges(options).error().message, "top_p: 1.5, allowed is above 0 and at most 1");
   options = {};
   options.temperature = -1.0F;
-  EXPECT_EQ(check_ranges(options).error().message, "temperature: -1, allowed is at least 0");
+  EXPECT_EQ(check_ranges(options).error().message, "temperature: -1, allowed is at least 0, finite");
 }
 
 TEST(Filters, TopK_KeepsTheFirstKOfTheTotalOrder) {
