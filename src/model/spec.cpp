@@ -90,7 +90,7 @@ Rope read_rope(Reader& keys, const Spec& spec, RopePairs pairs) {
   rope.n_rot = keys.number("rope.dimension_count", 0, spec.head_dim, spec.head_dim);
   if (rope.n_rot == 0) rope.n_rot = spec.head_dim;
   if (rope.n_rot % 2 != 0) {
-    keys.fail({ErrorCode::kInvalidFile, fmt::format("rope.dimension_count is {}, it must be even", rope.n_rot)});
+    keys.fail({ErrorCode::kInvalidFile, fmt::format("{}.rope.dimension_count is {}, it must be even", spec.architecture, rope.n_rot)});
   }
   rope.base = keys.real("rope.freq_base", 1e-3F, kLargest, 10000.0F);
   const std::string type = keys.text("rope.scaling.type", "linear");
@@ -132,9 +132,9 @@ Result<Spec> read_transformer_spec(const gguf::Metadata& metadata, std::string_v
                                                       "{0}.attention.head_count_kv, which is {2}",
                                                       prefix, spec.n_heads, spec.n_kv_heads)};
   }
-  spec.head_dim = keys.number("attention.key_length", 0, 1024, spec.hidden_dim / spec.n_heads);
+  spec.head_dim = keys.number("attention.key_length", 0, 1024, 0);
   if (spec.head_dim == 0) spec.head_dim = spec.hidden_dim / spec.n_heads;
-  const std::uint32_t value_dim = keys.number("attention.value_length", 0, 1024, spec.head_dim);
+  const std::uint32_t value_dim = keys.number("attention.value_length", 0, 1024, 0);
   if (spec.head_dim < 2 || spec.head_dim > 1024) {
     keys.fail({ErrorCode::kInvalidFile,
                fmt::format("{}: heads of {} elements, allowed are 2 to 1024", prefix, spec.head_dim)});

@@ -72,10 +72,11 @@ TEST(Spec, NamesTheKeyTheValueAndTheRange) {
   expect_error(Keys{.feed_forward_length = 0}.build(), {"m.feed_forward_length is 0"});
   expect_error(Keys{.key_length = 1025}.build(), {"m.attention.key_length is 1025", "0 to 1024"});
   expect_error(Keys{.head_count = 64, .head_count_kv = 64}.build(), {"heads of 1 elements", "2 to 1024"});
+  expect_error(Keys{.embedding_length = 8192, .head_count = 4}.build(), {"m: heads of 2048 elements", "2 to 1024"});
   expect_error(Keys{.eps = -1.0F}.build(), {"layer_norm_rms_epsilon is -1"});
   expect_error(Keys{.eps = NAN}.build(), {"layer_norm_rms_epsilon is nan"});
   expect_error(Keys{}.build().add_u32("m.rope.dimension_count", 17), {"m.rope.dimension_count is 17", "0 to 16"});
-  expect_error(Keys{}.build().add_u32("m.rope.dimension_count", 7), {"rope.dimension_count is 7", "even"});
+  expect_error(Keys{}.build().add_u32("m.rope.dimension_count", 7), {"m.rope.dimension_count is 7", "even"});
   expect_error(Keys{}.build().add_string("m.rope.scaling.type", "longrope"), {"longrope", "none, linear and yarn"});
   expect_error(Keys{}.build().add_u32("m.attention.value_length", 8), {"value_length is 8", "16"});
   expect_error(Keys{}.build().add_string("m.rope.freq_base", "x"), {"m.rope.freq_base"});
