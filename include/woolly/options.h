@@ -22,9 +22,14 @@ struct LoadOptions {
   bool map_file = false;  ///< Map the file instead of reading it.
 };
 
+/// Positions are 32-bit numbers, with room to compute.
+inline constexpr std::size_t kMaxContext = std::size_t{1} << 30U;
+/// Larger chunks gain nothing and cost memory for every row.
+inline constexpr std::size_t kMaxChunk = 8192;
+
 struct SessionOptions {
-  std::size_t n_ctx = 0;      ///< Most positions of a sequence; 0: the model's own context length.
-  std::size_t chunk = 512;    ///< Tokens of a prompt that go through the model at once, at least 1.
+  std::size_t n_ctx = 0;      ///< Most positions of a sequence, up to kMaxContext; 0: the model's own context length.
+  std::size_t chunk = 512;    ///< Tokens of a prompt that go through the model at once, 1 to kMaxChunk.
   KvType kv_type = KvType::kF16;
   std::size_t max_logit_rows = 1;  ///< Most rows of logits that one step may give.
 };

@@ -124,8 +124,6 @@ void add_sampling_flags(CLI::App& app, SamplingOptions& options) {
 }
 
 void add_chunk_flag(CLI::App& app, SessionOptions& options) {
-  // More than a few thousand tokens at once gain nothing and cost memory.
-  constexpr std::uint64_t kMaxChunk = 65536;
   add_count(
       app, "--chunk", "Tokens of the prompt that go through the model at once",
       [&options](std::uint64_t chunk) { options.chunk = chunk; }, 1, kMaxChunk)

@@ -31,7 +31,7 @@ CLI::Option* add_value(CLI::App& app, const std::string& name, const std::string
 CLI::Option* add_text(CLI::App& app, const std::string& name, const std::string& type, const std::string& help,
                       std::optional<std::string>& value);
 
-/// Positions of a sequence are 32-bit numbers.
+/// Where nothing sets a lower limit: more tokens than any context holds.
 inline constexpr std::uint64_t kMaxCount = 0x7FFFFFFF;
 
 /// A flag whose value is a whole number in [min, max].

@@ -107,7 +107,7 @@ Action declare_perplexity(CLI::App& app) {
   exclude_each_other(sources);
   add_count(
       app, "-c", "Tokens of a window, BOS included",
-      [options = options.get()](std::uint64_t n) { options->session.n_ctx = n; }, 2)
+      [options = options.get()](std::uint64_t n) { options->session.n_ctx = n; }, 2, kMaxContext)
       ->default_str(std::to_string(options->session.n_ctx));
   add_kv_type_flag(app, options->session);
   app.add_flag("--json", options->as_json, "Print an object with ppl, tokens (how many were scored) and logprobs");

@@ -212,7 +212,7 @@ Action declare_run(CLI::App& app) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   add_count(
       app, "-c", "Most tokens of prompt and continuation; without it as many as the model was made for",
-      [options = options.get()](std::uint64_t n) { options->session.n_ctx = n; }, 1);
+      [options = options.get()](std::uint64_t n) { options->session.n_ctx = n; }, 1, kMaxContext);
   add_chunk_flag(app, options->session);
   add_kv_type_flag(app, options->session);
   app.footer(

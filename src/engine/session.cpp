@@ -11,9 +11,6 @@
 namespace woolly {
 namespace {
 
-/// Larger chunks gain nothing and cost memory for every row.
-constexpr std::size_t kMaxChunk = 8192;
-
 Status check_range(std::string_view name, std::size_t value, std::size_t min, std::size_t max) {
   if (value >= min && value <= max) return {};
   return Error{ErrorCode::kInvalidArgument, fmt::format("{} is {}, allowed are {} to {}", name, value, min, max)};
@@ -37,7 +34,7 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
   auto parts = std::make_unique<Parts>();
   parts->options = options;
   if (options.n_ctx == 0) parts->options.n_ctx = model->context_length();
-  WOOLLY_CHECK(check_range("context", parts->options.n_ctx, 1, std::size_t{1} << 30U));
+  WOOLLY_CHECK(check_range("context", parts->options.n_ctx, 1, kMaxContext));
   WOOLLY_CHECK(check_range("chunk", options.chunk, 1, kMaxChunk));
   WOOLLY_CHECK(check_range("max_logit_rows", options.max_logit_rows, 1, options.chunk));
   parts->options.chunk = std::min(options.chunk, parts->options.n_ctx);

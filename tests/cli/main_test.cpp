@@ -56,7 +56,9 @@ TEST_F(MainTest, Main_WrongUsageIsStatus2AndOneLine) {
       {{"run", kModel, "-n", "99999999999999999999"}, {"-n", "99999999999999999999", "at most 2147483647"}},
       {{"run", kModel, "-t", "0"}, {"-t", "0", "at least 1 and at most 512"}},
       {{"run", kModel, "-c", "0"}, {"-c", "0", "at least 1"}},
-      {{"run", kModel, "--chunk", "0"}, {"--chunk", "0", "at least 1"}},
+      {{"run", kModel, "-c", "1073741825"}, {"-c", "1073741825", "at most 1073741824"}},
+      {{"run", kModel, "--chunk", "0"}, {"--chunk", "0", "at least 1 and at most 8192"}},
+      {{"run", kModel, "--chunk", "8193"}, {"--chunk", "8193", "at least 1 and at most 8192"}},
       {{"run", kModel, "--kv-type", "f64"}, {"--kv-type", "f64", "f32 or f16"}},
       {{"run", kModel, "--temp", "-0.5"}, {"--temp", "-0.5", "at least 0"}},
       {{"run", kModel, "--temp", "inf"}, {"--temp", "inf", "at least 0, finite"}},
@@ -75,6 +77,7 @@ TEST_F(MainTest, Main_WrongUsageIsStatus2AndOneLine) {
       {{"logits", kModel, "--tokens", "1,x", "-o", "x"}, {"--tokens", "\"x\""}},
       {{"perplexity", kModel, "-c", "1", "-f", "x"}, {"-c", "1", "at least 2"}},
       {{"perplexity", kModel, "--tokens", "1,2", "-f", "x"}, {"--tokens", "-f"}},
+      {{"perplexity", kModel, "-c", "1073741825", "-f", "x"}, {"-c", "1073741825", "at most 1073741824"}},
   };
   for (const WrongUsage& usage : cases) {
     SCOPED_TRACE(testing::PrintToString(usage.arguments));
