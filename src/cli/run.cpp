@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -134,6 +135,10 @@ class Continuation {
     end_ = reason_to_end();
     while (end_.empty()) {
       const TokenId token = sampler_.pick(logits_.first(n_choices_));
+      // Such a token is chosen only where there is none with a finite logit, or where one is infinite.
+      if (!std::isfinite(logits_[static_cast<std::size_t>(token.value)])) {
+        return Error{ErrorCode::kInvalidFile, "the model gives logits that are not finite"};
+      }
       if (tokenizer_.is_end_of_generation(token)) {
         end_ = "end of generation";
         return {};

@@ -1,4 +1,5 @@
 #include <cstring>
+#include <limits>
 #include <map>
 
 #include "cli/program.h"
@@ -95,6 +96,17 @@ TEST_F(BadInputTest, Model_ZeroHeadsAreRefused) {
     }
     EXPECT_EQ(with_model("info", "headless.gguf").status, 0);
   }
+}
+
+TEST_F(BadInputTest, Model_LogitsThatAreNoNumbersEndTheText) {
+  std::string model = read_file(shared("models/stories260K.gguf"));
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  std::memcpy(model.data() + model.size() - sizeof(nan), &nan, sizeof(nan));  // in a matrix that every token passes
+  write("nan.gguf", model);
+  for (const char* temperature : {"0", "0.8"}) {
+    expect_error(woolly({"run", "nan.gguf", "-p", "a", "-n", "4", "--temp", temperature}), 1, {"logits", "not finite"});
+  }
+  expect_error(woolly({"perplexity", "nan.gguf", "-p", "Once upon a time"}), 1, {"logits", "not finite"});
 }
 
 TEST_F(BadInputTest, Model_MissingFilesAndFoldersAreNamed) {
