@@ -62,12 +62,13 @@ class OutputFile {
   /// A failure is told by `finish`.
   void write(std::span<const float> values) noexcept {
     static_assert(std::endian::native == std::endian::little, "the format is little-endian");
-    has_failed_ = has_failed_ || std::fwrite(values.data(), sizeof(float), values.size(), file_.get()) != values.size();
+    if (error_ != 0 || std::fwrite(values.data(), sizeof(float), values.size(), file_.get()) == values.size()) return;
+    error_ = errno;
   }
 
   Status finish() {
-    has_failed_ = std::fflush(file_.get()) != 0 || has_failed_;
-    if (has_failed_) return failure(path_, std::strerror(errno));
+    if (error_ == 0 && std::fflush(file_.get()) != 0) error_ = errno;
+    if (error_ != 0) return failure(path_, std::strerror(error_));
     std::error_code error;
     if (!temporary_.empty()) fs::rename(temporary_, path_, error);
     if (error) return failure(path_, error.message());
@@ -88,22 +89,30 @@ class OutputFile {
   fs::path path_;
   fs::path temporary_;  // empty: written directly
   std::unique_ptr<std::FILE, Close> file_;
-  bool has_failed_ = false;
+  int error_ = 0;  // of the first write that failed
 };
 
 Status write_logits(LogitsOptions options) {
   WOOLLY_TRY(const auto path, options.model.find());
+  // From here on Ctrl-C only asks for the end, so that it leaves no half a file behind.
+  const Interrupt interrupt;
+  const auto interrupted = [&] { return Error{ErrorCode::kIo, fmt::format("{}: interrupted", options.file)}; };
   WOOLLY_TRY(OutputFile file, OutputFile::create(options.file));
   WOOLLY_TRY(const LoadedModel loaded, options.model.load(path));
+  if (interrupt.is_raised()) return interrupted();
+  WOOLLY_CHECK(check_token_ids(options.tokens, *loaded.model));
   options.session.max_logit_rows = logit_rows_for(*loaded.model, options.session.chunk);
   WOOLLY_TRY(const auto session, Session::create(loaded.model, options.session));
-  // In pieces, so that Ctrl-C need not leave half a file behind.
-  const Interrupt interrupt;
+  if (options.tokens.size() > session->n_ctx()) {
+    return Error{ErrorCode::kLimitExceeded,
+                 fmt::format("--tokens: {} ids, the context holds {}", options.tokens.size(), session->n_ctx())};
+  }
+  // In pieces, so that Ctrl-C need not wait for the end.
   for (std::span<const TokenId> rest = options.tokens; !rest.empty();) {
     const std::size_t n = std::min(rest.size(), options.session.chunk);
     WOOLLY_CHECK(
         session->append_each(rest.first(n), [&](std::size_t, std::span<const float> logits) { file.write(logits); }));
-    if (interrupt.is_raised()) return Error{ErrorCode::kIo, fmt::format("{}: interrupted", options.file)};
+    if (interrupt.is_raised()) return interrupted();
     rest = rest.subspan(n);
   }
   return file.finish();
@@ -115,8 +124,12 @@ Action declare_logits(CLI::App& app) {
   const auto options = std::make_shared<LogitsOptions>();
   options->model.declare_with_engine(app);
   add_tokens_flag(app, options->tokens)->required();
-  app.add_option("-o", options->file, "The file to write: float32, little-endian, [tokens, vocabulary]")
-      ->type_name("FILE")
+  add_value(app, "-o", "FILE", "The file to write: float32, little-endian, [tokens, vocabulary]",
+            [options = options.get()](const std::string& text) -> Status {
+              if (text.empty()) return Error{ErrorCode::kInvalidArgument, "empty, allowed is the name of a file"};
+              options->file = text;
+              return {};
+            })
       ->required();
   add_kv_type_flag(app, options->session);
   app.footer(

@@ -98,6 +98,8 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   try {
     return woolly::cli::run_program(argc, argv);
+  // So is a file that grows past the limit of this process (ulimit -f).
+  std::signal(SIGXFSZ, SIG_IGN);
   } catch (const std::bad_alloc&) {
     woolly::cli::print_error("out of memory");
   } catch (const std::exception& error) {

@@ -44,11 +44,7 @@ Result<Sequence> make_sequence(const std::vector<TokenId>& given, std::string_vi
     WOOLLY_TRY(const Tokenizer* tokenizer, model.tokenizer());
     return Sequence{tokenizer->encode(text, {}), tokenizer->bos()};
   }
-  for (const TokenId token : given) {
-    if (static_cast<std::size_t>(token.value) < model.vocab_size()) continue;
-    return Error{ErrorCode::kInvalidArgument,
-                 fmt::format("--tokens: {}, the vocabulary has {}", token.value, model.vocab_size())};
-  }
+  WOOLLY_CHECK(check_token_ids(given, model));
   return Sequence{given, std::nullopt};
 }
 

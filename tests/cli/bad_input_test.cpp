@@ -138,9 +138,15 @@ TEST_F(BadInputTest, Text_MissingFilesAndFoldersAreNamed) {
 }
 
 TEST_F(BadInputTest, Tokens_OutsideOfTheVocabularyAreNamed) {
-  expect_error(woolly({"logits", kModel, "--tokens", "1,512", "-o", "out.f32"}), 1, {"512"});
-  expect_error(woolly({"perplexity", kModel, "--tokens", "1,512"}), 1, {"512"});
+  expect_error(woolly({"logits", kModel, "--tokens", "1,512", "-o", "out.f32"}), 1, {"--tokens: 512", "has 512"});
+  expect_error(woolly({"perplexity", kModel, "--tokens", "1,512"}), 1, {"--tokens: 512", "has 512"});
   expect_error(woolly({"perplexity", kModel, "--tokens", "1"}), 1, {"nothing to score", "1 tokens"});
+  EXPECT_FALSE(std::filesystem::exists("out.f32"));
+}
+
+TEST_F(BadInputTest, Tokens_BeyondTheContextAreCounted) {
+  const std::string tokens = comma_list(std::vector<int>(2049, 1));
+  expect_error(woolly({"logits", kModel, "--tokens", tokens, "-o", "out.f32"}), 1, {"--tokens: 2049 ids", "holds 2048"});
   EXPECT_FALSE(std::filesystem::exists("out.f32"));
 }
 

@@ -61,6 +61,13 @@ TEST_F(LogitsFileTest, Logits_NamePlacesThatCannotBeWritten) {
   }
 }
 
+TEST_F(LogitsFileTest, Logits_AFilePastTheLimitOfTheProcessIsAnError) {
+  std::filesystem::create_directory("out");
+  const Outcome outcome = shell("ulimit -f 1; woolly logits smollm2:135m --tokens 1,2,3,4 -o out/logits.f32");
+  expect_error(outcome, 1, {"out/logits.f32", "File too large"});
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator("out"), {}), 0);
+}
+
 TEST_F(LogitsFileTest, Logits_KvTypeChangesTheResultOnlyALittle) {
   const auto logits = [&](const char* type) {
     const Outcome outcome =

@@ -72,6 +72,7 @@ TEST_F(MainTest, Main_WrongUsageIsStatus2AndOneLine) {
       {{"run", kModel, "--stop", ""}, {"--stop", "empty"}},
       {{"logits", kModel, "-o", "x"}, {"--tokens"}},
       {{"logits", kModel, "--tokens", "1"}, {"-o"}},
+      {{"logits", kModel, "--tokens", "1", "-o", ""}, {"-o", "empty"}},
       {{"logits", kModel, "--tokens", "1,,2", "-o", "x"}, {"--tokens", "\"\""}},
       {{"logits", kModel, "--tokens", "1,-2", "-o", "x"}, {"--tokens", "\"-2\"", "at least 0"}},
       {{"logits", kModel, "--tokens", "1,x", "-o", "x"}, {"--tokens", "\"x\""}},
