@@ -19,9 +19,20 @@ namespace {
 namespace fs = std::filesystem;
 
 Result<std::string> read_all(std::FILE* file, std::string_view name) {
+/// Far more than any context holds; a device that never ends must not fill the memory.
+constexpr std::size_t kMaxTextBytes = std::size_t{1} << 30;
+
+Error too_long(std::string_view name, std::string_view n_bytes) {
+  return {ErrorCode::kLimitExceeded,
+          fmt::format("{}: {} bytes of text, allowed are at most {}", name, n_bytes, kMaxTextBytes)};
+}
+
   std::string text;
   std::array<char, 1 << 16> buffer;
-  while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), file)) text.append(buffer.data(), n);
+  while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), file)) {
+    if (n > kMaxTextBytes - text.size()) return too_long(name, fmt::format("more than {}", kMaxTextBytes));
+    text.append(buffer.data(), n);
+  }
   if (std::ferror(file) != 0) return Error{ErrorCode::kIo, fmt::format("{}: {}", name, std::strerror(errno))};
   return text;
 }
@@ -32,6 +43,9 @@ Result<std::string> read_file(const std::string& path) {
     return Error{ErrorCode::kInvalidArgument, fmt::format("{}: a directory, expected a file of text", path)};
   }
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
+  if (const std::uintmax_t size = fs::file_size(path, error); !error && size > kMaxTextBytes) {
+    return too_long(path, std::to_string(size));
+  }
   if (file == nullptr) {
     const ErrorCode code = errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo;
     return Error{code, fmt::format("{}: {}", path, std::strerror(errno))};

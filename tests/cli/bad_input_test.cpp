@@ -137,6 +137,14 @@ TEST_F(BadInputTest, Text_MissingFilesAndFoldersAreNamed) {
   }
 }
 
+TEST_F(BadInputTest, Text_OfGigabytesIsRefusedBeforeItIsRead) {
+  write("long.txt", "");
+  std::filesystem::resize_file("long.txt", (std::uintmax_t{1} << 30U) + 1);  // a hole: takes no space
+  for (const char* command : {"run", "tokenize", "perplexity"}) {
+    expect_error(woolly({command, kModel, "-f", "long.txt"}), 1, {"long.txt", "1073741825", "at most 1073741824"});
+  }
+}
+
 TEST_F(BadInputTest, Tokens_OutsideOfTheVocabularyAreNamed) {
   expect_error(woolly({"logits", kModel, "--tokens", "1,512", "-o", "out.f32"}), 1, {"--tokens: 512", "has 512"});
   expect_error(woolly({"perplexity", kModel, "--tokens", "1,512"}), 1, {"--tokens: 512", "has 512"});
