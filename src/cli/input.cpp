@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "cli/flags.h"
+#include "os/standard_streams.h"
 #include "text/unicode.h"
 
 namespace woolly::cli {
@@ -18,7 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Result<std::string> read_all(std::FILE* file, std::string_view name) {
 /// Far more than any context holds; a device that never ends must not fill the memory.
 constexpr std::size_t kMaxTextBytes = std::size_t{1} << 30;
 
@@ -27,6 +27,7 @@ Error too_long(std::string_view name, std::string_view n_bytes) {
           fmt::format("{}: {} bytes of text, allowed are at most {}", name, n_bytes, kMaxTextBytes)};
 }
 
+Result<std::string> read_all(std::FILE* file, std::string_view name) {
   std::string text;
   std::array<char, 1 << 16> buffer;
   while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), file)) {
@@ -42,10 +43,10 @@ Result<std::string> read_file(const std::string& path) {
   if (fs::is_directory(path, error)) {
     return Error{ErrorCode::kInvalidArgument, fmt::format("{}: a directory, expected a file of text", path)};
   }
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
   if (const std::uintmax_t size = fs::file_size(path, error); !error && size > kMaxTextBytes) {
     return too_long(path, std::to_string(size));
   }
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
   if (file == nullptr) {
     const ErrorCode code = errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo;
     return Error{code, fmt::format("{}: {}", path, std::strerror(errno))};
@@ -53,14 +54,8 @@ Result<std::string> read_file(const std::string& path) {
   return read_all(file.get(), path);
 }
 
-/// Somebody seems to be sitting there: a device of characters other than the empty one.
-bool input_is_terminal() {
-  std::error_code error;
-  return fs::is_character_file("/dev/stdin", error) && !fs::equivalent("/dev/stdin", "/dev/null", error);
-}
-
 Result<std::string> read_standard_input() {
-  if (input_is_terminal()) std::fputs("woolly: reading the text from the terminal; end it with Ctrl-D\n", stderr);
+  if (os::standard_input_is_terminal()) std::fputs("woolly: reading the text from the terminal; end it with Ctrl-D\n", stderr);
   return read_all(stdin, "standard input");
 }
 

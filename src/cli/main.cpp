@@ -15,6 +15,7 @@
 #include "cli/command.h"
 #include "cli/output.h"
 #include "cli/version.h"
+#include "os/standard_streams.h"
 
 namespace woolly::cli {
 namespace {
@@ -94,12 +95,13 @@ int run_program(int argc, const char* const* argv) {
 }  // namespace woolly::cli
 
 int main(int argc, char** argv) {
+  woolly::os::occupy_closed_standard_streams();
   // A reader that goes away is found when writing (cli/output.h).
   std::signal(SIGPIPE, SIG_IGN);
-  try {
-    return woolly::cli::run_program(argc, argv);
   // So is a file that grows past the limit of this process (ulimit -f).
   std::signal(SIGXFSZ, SIG_IGN);
+  try {
+    return woolly::cli::run_program(argc, argv);
   } catch (const std::bad_alloc&) {
     woolly::cli::print_error("out of memory");
   } catch (const std::exception& error) {

@@ -77,8 +77,8 @@ TEST_F(MainTest, Main_WrongUsageIsStatus2AndOneLine) {
       {{"logits", kModel, "--tokens", "1,-2", "-o", "x"}, {"--tokens", "\"-2\"", "at least 0"}},
       {{"logits", kModel, "--tokens", "1,x", "-o", "x"}, {"--tokens", "\"x\""}},
       {{"perplexity", kModel, "-c", "1", "-f", "x"}, {"-c", "1", "at least 2"}},
-      {{"perplexity", kModel, "--tokens", "1,2", "-f", "x"}, {"--tokens", "-f"}},
       {{"perplexity", kModel, "-c", "1073741825", "-f", "x"}, {"-c", "1073741825", "at most 1073741824"}},
+      {{"perplexity", kModel, "--tokens", "1,2", "-f", "x"}, {"--tokens", "-f"}},
   };
   for (const WrongUsage& usage : cases) {
     SCOPED_TRACE(testing::PrintToString(usage.arguments));
@@ -96,6 +96,17 @@ TEST_F(MainTest, Main_EndsQuietlyWhenTheReaderGoes) {
 TEST_F(MainTest, Main_TellsThatStandardOutputIsFull) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full";
   expect_error(shell("woolly info smollm2:135m >/dev/full"), 1, {"standard output"});
+}
+
+TEST_F(MainTest, Main_SaysThatItWaitsToTerminalsOnly) {
+  const Outcome outcome = shell("woolly tokenize smollm2:135m --ids </dev/null");
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_EQ(outcome.err, "");
+}
+
+TEST_F(MainTest, Main_FilesNeverTakeThePlaceOfClosedStreams) {
+  expect_error(shell("woolly tokenize smollm2:135m <&-"), 1, {"standard input: Bad file descriptor"});
+  expect_error(shell("woolly info smollm2:135m >&-"), 1, {"standard output: Bad file descriptor"});
 }
 
 }  // namespace
