@@ -18,6 +18,7 @@ LAYERS = {
     "arch": 5, "pack": 5,
     "exec": 6,
     "engine": 7, "store": 7,
+    "bench": 8,
     "cli": 10,
 }
 

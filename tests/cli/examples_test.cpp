@@ -31,7 +31,7 @@ TEST_P(ExamplesTest, Help_ExamplesWork) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Commands, ExamplesTest,
-                         testing::Values("run", "info", "plan", "tokenize", "logits", "perplexity"),
+                         testing::Values("run", "info", "plan", "tokenize", "logits", "perplexity", "bench"),
                          [](const auto& command) { return std::string(command.param); });
 
 }  // namespace

@@ -5,7 +5,7 @@ namespace {
 
 using MainTest = CliTest;
 
-constexpr const char* kCommands[] = {"run", "info", "plan", "tokenize", "logits", "perplexity"};
+constexpr const char* kCommands[] = {"run", "info", "plan", "tokenize", "logits", "perplexity", "bench"};
 
 TEST_F(MainTest, Main_PrintsHelpWithoutArguments) {
   const Outcome outcome = woolly({});
@@ -55,6 +55,12 @@ TEST_F(MainTest, Main_WrongUsageIsStatus2AndOneLine) {
       {{"run", kModel, "-n", "1.5"}, {"-n", "\"1.5\""}},
       {{"run", kModel, "-n", "99999999999999999999"}, {"-n", "99999999999999999999", "at most 2147483647"}},
       {{"run", kModel, "-t", "0"}, {"-t", "0", "at least 1 and at most 512"}},
+      {{"bench", kModel, "-p", "1,x"}, {"-p", "1,x"}},
+      {{"bench", kModel, "-n", ""}, {"-n"}},
+      {{"bench", kModel, "-r", "0"}, {"-r", "at least 1"}},
+      {{"bench", kModel, "--peer", "program"}, {"--peer", "program", "NAME="}},
+      {{"bench", kModel, "--peer", "a='b"}, {"--peer", "'"}},
+      {{"bench", kModel, "--json", "--csv"}, {"--json", "--csv"}},
       {{"run", kModel, "-c", "0"}, {"-c", "0", "at least 1"}},
       {{"run", kModel, "-c", "1073741825"}, {"-c", "1073741825", "at most 1073741824"}},
       {{"run", kModel, "--chunk", "0"}, {"--chunk", "0", "at least 1 and at most 8192"}},

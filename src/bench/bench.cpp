@@ -1,0 +1,116 @@
+#include "bench/bench.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/parts.h"
+#include "os/cpu.h"
+
+namespace woolly::bench {
+namespace {
+
+std::string machine_name(std::size_t n_threads) {
+  const std::string& processor = os::cpu().model_name;
+  return fmt::format("{}, {} thread{}", processor.empty() ? "unknown processor" : processor, n_threads,
+                     n_threads == 1 ? "" : "s");
+}
+
+/// One command of a peer over the rows of a benchmark.
+struct Contender {
+  const Peer* peer;
+  bool has_failed = false;
+  std::vector<double> rates{};  ///< In the row at hand.
+};
+
+std::vector<PeerResult> compare(const std::vector<Contender>& contenders, double ours) {
+  std::vector<PeerResult> results;
+  for (const Contender& contender : contenders) {
+    if (contender.has_failed) continue;
+    const double rate = summarize(contender.rates).median;
+    const auto same = std::ranges::find(results, contender.peer->name, &PeerResult::name);
+    if (same == results.end()) {
+      results.push_back({contender.peer->name, rate, ours / rate});
+    } else if (rate > same->tokens_per_second) {
+      *same = {contender.peer->name, rate, ours / rate};
+    }
+  }
+  return results;
+}
+
+class Bench {
+ public:
+  Bench(const std::filesystem::path& path, const BenchOptions& options, Runner runner, Report& report)
+      : path_(path), options_(options), runner_(std::move(runner)), report_(report) {
+    for (const Peer& peer : options.peers) contenders_.push_back({&peer});
+  }
+
+  Status run_row(const Test& test) {
+    for (Contender& contender : contenders_) contender.rates.clear();
+    WOOLLY_CHECK(runner_.run(test));  // warm-up: pages are touched, threads awake
+    std::vector<double> ours;
+    for (std::size_t i = 0; i < options_.n_repetitions; ++i) {
+      WOOLLY_TRY(const double rate, runner_.run(test));
+      ours.push_back(rate);
+      for (Contender& contender : contenders_) run_contender(contender, test);
+    }
+    const Summary summary = summarize(std::move(ours));
+    report_.rows.push_back({test, summary, std::nullopt, compare(contenders_, summary.median)});
+    return {};
+  }
+
+ private:
+  void run_contender(Contender& contender, const Test& test) {
+    if (contender.has_failed) return;
+    const Result<double> rate = run_peer(*contender.peer, path_, test, report_.n_threads);
+    if (rate) return contender.rates.push_back(rate.value());
+    contender.has_failed = true;
+    report_.errors.push_back(fmt::format("peer {} (left out from {} on)", rate.error().message, test.name()));
+  }
+
+  const std::filesystem::path& path_;
+  const BenchOptions& options_;
+  Runner runner_;
+  Report& report_;
+  std::vector<Contender> contenders_;
+};
+
+void hold_against_roof(Report& report) {
+  const Roof roof = best_of(*report.roof_before, *report.roof_after);
+  for (Row& row : report.rows) {
+    row.roof_share = roof_share(row.test, row.ours.median, report.work, roof);
+    if (*row.roof_share <= kMaxRoofShare) continue;
+    report.errors.push_back(fmt::format("error of the roof: {} is at {:.0f} % of it, so it was measured too low{}",
+                                        row.test.name(), *row.roof_share * 100,
+                                        row.test.kind == Test::Kind::kGenerate ? ", or caches hold the model" : ""));
+  }
+}
+
+}  // namespace
+
+Result<Report> run_bench(const Engine& engine, const std::shared_ptr<const Model>& model,
+                         const std::filesystem::path& path, const BenchOptions& options) {
+  Report report;
+  report.machine = machine_name(engine.n_threads());
+  report.model = path.filename().string();
+  report.kernels = engine.isa();
+  report.n_threads = engine.n_threads();
+  report.work = work_of(*model, options.session.kv_type);
+  const auto measure = [&](std::optional<Roof>& roof) -> Status {
+    if (!options.with_roof) return {};
+    WOOLLY_TRY(roof, measure_roof(*engine.parts().kernels, *engine.parts().pool));
+    return {};
+  };
+  WOOLLY_CHECK(measure(report.roof_before));
+  {
+    WOOLLY_TRY(Runner runner, Runner::create(model, options.tests, options.session));
+    Bench bench(path, options, std::move(runner), report);
+    for (const Test& test : options.tests) WOOLLY_CHECK(bench.run_row(test));
+  }
+  WOOLLY_CHECK(measure(report.roof_after));
+  if (options.with_roof) hold_against_roof(report);
+  return report;
+}
+
+}  // namespace woolly::bench

@@ -1,0 +1,97 @@
+#include "bench/measure.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+#include <utility>
+#include <variant>
+
+#include "base/assert.h"
+#include "engine/parts.h"
+
+namespace woolly::bench {
+namespace {
+
+/// At `share` of the way from the smallest to the largest; `sorted` is not empty.
+double quantile(const std::vector<double>& sorted, double share) {
+  const double at = share * static_cast<double>(sorted.size() - 1);
+  const auto below = static_cast<std::size_t>(at);
+  const std::size_t above = std::min(below + 1, sorted.size() - 1);
+  return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
+}
+
+exec::KvLayout layout_of(const plan::Plan& plan, KvType kv_type) {
+  return {kv_type == KvType::kF32 ? &plan.kernels->kv_f32 : &plan.kernels->kv_f16, plan.spec.n_layers,
+          plan.spec.n_kv_heads, plan.spec.head_dim};
+}
+
+}  // namespace
+
+std::string Test::name() const { return fmt::format("{}{}", kind == Kind::kPrompt ? "pp" : "tg", n); }
+
+Summary summarize(std::vector<double> values) {
+  WOOLLY_ASSERT(!values.empty());
+  std::ranges::sort(values);
+  const double median = quantile(values, 0.5);
+  return {median, median > 0 ? (quantile(values, 0.75) - quantile(values, 0.25)) / median : 0};
+}
+
+ModelWork work_of(const Model& model, KvType kv_type) {
+  const plan::Plan& plan = model.parts().plan;
+  ModelWork work;
+  bool is_selected = false;
+  for (const plan::Step& step : plan.steps) {
+    if (std::holds_alternative<plan::SelectRows>(step.op)) is_selected = true;
+    const auto* linear = std::get_if<plan::Linear>(&step.op);
+    if (linear == nullptr) continue;
+    for (const plan::Projection& projection : linear->projections) {
+      const plan::PackedMatrix& matrix = plan.matrices[projection.matrix.index];
+      work.matrix_bytes += matrix.tensor->size;
+      (is_selected ? work.parameters_of_last_token : work.parameters_of_each_token) += matrix.n_rows * matrix.n_cols;
+    }
+  }
+  work.cache_bytes_per_position = layout_of(plan, kv_type).block_bytes() / kernels::kKvBlock;
+  return work;
+}
+
+double roof_share(const Test& test, double tokens_per_second, const ModelWork& work, const Roof& roof) {
+  const auto n = static_cast<double>(test.n);
+  if (test.kind == Test::Kind::kGenerate) {
+    const double mean_positions = (n + 1) / 2;  // step i, from 1 to n, reads i positions
+    const double bytes =
+        static_cast<double>(work.matrix_bytes) + static_cast<double>(work.cache_bytes_per_position) * mean_positions;
+    return bytes * tokens_per_second / roof.read_bytes_per_second;
+  }
+  const double ops =
+      2 * (static_cast<double>(work.parameters_of_each_token) * n + static_cast<double>(work.parameters_of_last_token));
+  return ops / n * tokens_per_second / roof.integer_ops_per_second;
+}
+
+Result<Runner> Runner::create(std::shared_ptr<const Model> model, std::span<const Test> tests, SessionOptions options) {
+  options.n_ctx = 1;
+  for (const Test& test : tests) options.n_ctx = std::max(options.n_ctx, test.n);
+  // Any ids will do, as long as they are the same for every run; the seed has no meaning.
+  std::mt19937 random(20240229);
+  std::vector<TokenId> tokens(options.n_ctx);
+  for (TokenId& token : tokens) token.value = static_cast<std::int32_t>(random() % model->vocab_size());
+  WOOLLY_TRY(std::unique_ptr<Session> session, Session::create(std::move(model), options));
+  return Runner(std::move(session), std::move(tokens));
+}
+
+Result<double> Runner::run(const Test& test) {
+  WOOLLY_ASSERT(test.n > 0 && test.n <= tokens_.size());
+  const std::span<const TokenId> tokens = std::span(tokens_).first(test.n);
+  session_->truncate(0);
+  const auto begin = std::chrono::steady_clock::now();
+  if (test.kind == Test::Kind::kPrompt) {
+    WOOLLY_CHECK(session_->append(tokens));
+  } else {
+    for (const TokenId token : tokens) WOOLLY_CHECK(session_->append({&token, 1}));
+  }
+  const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+  return static_cast<double>(test.n) / time.count();
+}
+
+}  // namespace woolly::bench

@@ -1,0 +1,30 @@
+// A benchmark's report as text: for people, for programs, for tables.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "bench/bench.h"
+
+namespace woolly::bench {
+
+/// What only the program knows of itself.
+struct Provenance {
+  std::string version;
+  std::string command;  ///< The command line, words quoted where a shell would want it.
+};
+
+std::string to_text(const Report& report, const Provenance& provenance);
+
+/// {"machine", "model", "rows": [{"test", "tokens_per_second", "spread", "roof_share", "peers": {NAME:
+/// {"tokens_per_second", "ratio"}}}]} and more beside. Shares and spreads are fractions; `roof_share` is null where the
+/// roof was not measured.
+std::string to_json(const Report& report, const Provenance& provenance);
+
+/// A header and a line for each row.
+std::string to_csv(const Report& report, const Provenance& provenance);
+
+/// `word` so that a shell reads it as one.
+std::string quoted_for_shell(std::string_view word);
+
+}  // namespace woolly::bench

@@ -1,0 +1,92 @@
+#include "bench/roof.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+
+#include "os/memory.h"
+
+namespace woolly::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// What a thread claims at once: long enough for prefetching, short enough that a slow core does not hold up a pass.
+constexpr std::uint64_t kPiece = std::uint64_t{4} << 20U;
+constexpr std::size_t kStreams[] = {1, 2, 4};
+
+template <typename Body>
+double seconds_of(Body body) {
+  const Clock::time_point begin = Clock::now();
+  body();
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+/// Leaves at least half of the available memory to others.
+std::uint64_t bytes_to_read(std::uint64_t wanted) {
+  const std::uint64_t available = os::available_memory();
+  const std::uint64_t allowed = available == 0 ? wanted : std::min(wanted, available / 2);
+  return std::max(kPiece, allowed / kPiece * kPiece);
+}
+
+double best_read(const kernels::KernelTable& table, os::ThreadPool& pool, const os::Memory& memory, int n_passes) {
+  const std::size_t n_pieces = static_cast<std::size_t>(memory.size() / kPiece);
+  const auto for_pieces = [&](auto body) {
+    pool.parallel_for(n_pieces, 1, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t piece = begin; piece < end; ++piece) body(memory.data() + piece * kPiece);
+    });
+  };
+  for_pieces([](std::byte* piece) { std::memset(piece, 0x5A, kPiece); });
+  double best = 0;
+  std::atomic<std::uint64_t> seen{0};  // so that no read is for nothing
+  for (const std::size_t n_streams : kStreams) {
+    for (int pass = 0; pass < n_passes; ++pass) {
+      const double seconds = seconds_of([&] {
+        for_pieces([&](const std::byte* piece) {
+          seen.fetch_add(table.read_stream(piece, kPiece, n_streams), std::memory_order_relaxed);
+        });
+      });
+      best = std::max(best, static_cast<double>(memory.size()) / seconds);
+    }
+  }
+  return best;
+}
+
+double best_integer_rate(const kernels::KernelTable& table, os::ThreadPool& pool, double seconds_wanted) {
+  constexpr int kTries = 5;
+  constexpr std::size_t kPiecesPerThread = 16;
+  const std::size_t n_pieces = pool.size() * kPiecesPerThread;
+  std::uint64_t n_turns = 1000;
+  const auto rate = [&](double& seconds) {
+    std::atomic<std::uint64_t> n_ops{0};
+    seconds = seconds_of([&] {
+      pool.parallel_for(n_pieces, 1, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) {
+          n_ops.fetch_add(table.integer_loop(n_turns), std::memory_order_relaxed);
+        }
+      });
+    });
+    return static_cast<double>(n_ops.load()) / seconds;
+  };
+  double seconds = 0;
+  for (rate(seconds); seconds < seconds_wanted; rate(seconds)) n_turns *= 2;
+  double best = 0;
+  for (int i = 0; i < kTries; ++i) best = std::max(best, rate(seconds));
+  return best;
+}
+
+}  // namespace
+
+Result<Roof> measure_roof(const kernels::KernelTable& table, os::ThreadPool& pool, const RoofEffort& effort) {
+  WOOLLY_TRY(const os::Memory memory, os::Memory::reserve(bytes_to_read(effort.bytes), "reading for the roof"));
+  return Roof{best_read(table, pool, memory, effort.n_passes), best_integer_rate(table, pool, effort.integer_seconds),
+              memory.size()};
+}
+
+Roof best_of(const Roof& a, const Roof& b) {
+  return {std::max(a.read_bytes_per_second, b.read_bytes_per_second),
+          std::max(a.integer_ops_per_second, b.integer_ops_per_second), std::max(a.bytes, b.bytes)};
+}
+
+}  // namespace woolly::bench

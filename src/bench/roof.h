@@ -1,0 +1,32 @@
+// What the machine gives at most: the bounds that the speed of a model is held against.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/kernel_table.h"
+#include "os/thread_pool.h"
+#include "woolly/error.h"
+
+namespace woolly::bench {
+
+/// Best of what was tried, with all threads of a pool.
+struct Roof {
+  double read_bytes_per_second = 0;
+  double integer_ops_per_second = 0;  ///< A product of bytes and its sum are two operations.
+  std::uint64_t bytes = 0;            ///< Of memory that were read again and again.
+};
+
+/// How much is done for it. The defaults take about a second on a machine that reads 40 GB/s.
+struct RoofEffort {
+  std::uint64_t bytes = std::uint64_t{1} << 30U;  ///< Far more than caches hold; less where memory is short.
+  int n_passes = 5;                               ///< Over all bytes, of each read pattern.
+  double integer_seconds = 0.05;                  ///< Of each of five tries.
+};
+
+/// Measures both bounds. kLimitExceeded where there is no memory.
+Result<Roof> measure_roof(const kernels::KernelTable& table, os::ThreadPool& pool, const RoofEffort& effort = {});
+
+/// The better of two measurements: a roof is what the machine can do.
+Roof best_of(const Roof& a, const Roof& b);
+
+}  // namespace woolly::bench

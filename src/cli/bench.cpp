@@ -1,0 +1,141 @@
+// woolly bench: how fast a model runs, held against what the machine can do and against other engines.
+#include "bench/bench.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bench/report.h"
+#include "cli/command.h"
+#include "cli/flags.h"
+#include "cli/model_argument.h"
+#include "cli/output.h"
+#include "cli/version.h"
+
+namespace woolly::cli {
+namespace {
+
+using bench::Test;
+
+struct BenchArguments {
+  ModelArgument model;
+  std::vector<std::size_t> prompts = {512, 2048};
+  std::vector<std::size_t> generations = {64};
+  bench::BenchOptions options;
+  bool as_json = false;
+  bool as_csv = false;
+};
+
+/// Lengths parted by commas; 0 is left out.
+Result<std::vector<std::size_t>> parse_lengths(std::string_view text) {
+  constexpr std::size_t kMaxLength = std::size_t{1} << 20U;
+  std::vector<std::size_t> lengths;
+  for (std::string_view rest = text;;) {
+    const std::size_t comma = std::min(rest.find(','), rest.size());
+    std::size_t length = 0;
+    const char* end = rest.data() + comma;
+    const auto [stop, error] = std::from_chars(rest.data(), end, length);
+    if (error != std::errc() || stop != end || length > kMaxLength) {
+      return Error{ErrorCode::kInvalidArgument,
+                   fmt::format("\"{}\", allowed are whole numbers from 0 to {}, parted by commas", text, kMaxLength)};
+    }
+    if (length > 0) lengths.push_back(length);
+    if (comma == rest.size()) return lengths;
+    rest.remove_prefix(comma + 1);
+  }
+}
+
+void add_lengths_flag(CLI::App& app, const std::string& name, const std::string& help,
+                      std::vector<std::size_t>& lengths) {
+  add_value(app, name, "N,...", help, [&lengths](const std::string& text) -> Status {
+    WOOLLY_TRY(lengths, parse_lengths(text));
+    return {};
+  })->default_str(fmt::format("{}", fmt::join(lengths, ",")));
+}
+
+void add_peer_flag(CLI::App& app, std::vector<bench::Peer>& peers) {
+  add_value(app, "--peer", "NAME='PROGRAM ARGS'",
+            "Another engine's llama-bench, run in turn with ours; given twice under one name, its best counts",
+            [&peers](const std::string& text) -> Status {
+              WOOLLY_TRY(bench::Peer peer, bench::parse_peer(text));
+              peers.push_back(std::move(peer));
+              return {};
+            })
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+/// The command again, from what was asked for: it gives the same measurement.
+std::string command_line(const BenchArguments& arguments, const std::string& model, std::size_t n_threads) {
+  const auto list = [](const std::vector<std::size_t>& lengths) {
+    return lengths.empty() ? std::string("0") : fmt::format("{}", fmt::join(lengths, ","));
+  };
+  const bench::BenchOptions& options = arguments.options;
+  std::string command =
+      fmt::format("woolly bench {} -p {} -n {} -t {} -r {}", bench::quoted_for_shell(model), list(arguments.prompts),
+                  list(arguments.generations), n_threads, options.n_repetitions);
+  if (options.session.chunk != SessionOptions{}.chunk) command += fmt::format(" --chunk {}", options.session.chunk);
+  if (options.session.kv_type != SessionOptions{}.kv_type) command += " --kv-type f32";
+  for (const bench::Peer& peer : options.peers) {
+    std::string words;
+    for (const std::string& word : peer.command) words += (words.empty() ? "" : " ") + bench::quoted_for_shell(word);
+    command += " --peer " + bench::quoted_for_shell(peer.name + "=" + words);
+  }
+  return command;
+}
+
+Status run_command(const BenchArguments& arguments) {
+  bench::BenchOptions options = arguments.options;
+  for (const std::size_t n : arguments.prompts) options.tests.push_back({Test::Kind::kPrompt, n});
+  for (const std::size_t n : arguments.generations) options.tests.push_back({Test::Kind::kGenerate, n});
+  if (options.tests.empty()) return Error{ErrorCode::kInvalidArgument, "nothing to measure: both -p and -n are 0"};
+  WOOLLY_TRY(const auto path, arguments.model.find());
+  WOOLLY_TRY(const LoadedModel loaded, arguments.model.load(path));
+  WOOLLY_TRY(const bench::Report report, bench::run_bench(*loaded.engine, loaded.model, path, options));
+  for (const std::string& error : report.errors) print_error(error);
+  const bench::Provenance provenance{version_number(), command_line(arguments, path.string(), report.n_threads)};
+  if (arguments.as_json) return write_output(to_json(report, provenance));
+  return write_output(arguments.as_csv ? to_csv(report, provenance) : to_text(report, provenance));
+}
+
+}  // namespace
+
+Action declare_bench(CLI::App& app) {
+  const auto arguments = std::make_shared<BenchArguments>();
+  arguments->model.declare_with_engine(app);
+  add_lengths_flag(app, "-p", "Prompts to measure, in tokens; 0 for none", arguments->prompts);
+  add_lengths_flag(app, "-n", "Continuations to measure, in tokens; 0 for none", arguments->generations);
+  add_count(
+      app, "-r", "Repetitions of each, after one to warm up; the median counts",
+      [arguments = arguments.get()](std::uint64_t n) { arguments->options.n_repetitions = n; }, 1, 1000)
+      ->default_str(std::to_string(arguments->options.n_repetitions));
+  add_peer_flag(app, arguments->options.peers);
+  app.add_flag_callback(
+      "--no-roof", [arguments = arguments.get()] { arguments->options.with_roof = false; },
+      "Do not measure what the machine can do");
+  add_chunk_flag(app, arguments->options.session);
+  add_kv_type_flag(app, arguments->options.session);
+  CLI::Option* json = app.add_flag("--json", arguments->as_json, "The same for programs");
+  CLI::Option* csv = app.add_flag("--csv", arguments->as_csv, "The same as a table for programs");
+  exclude_each_other({json, csv});
+  app.footer(
+      "ppN: tokens/s of a prompt of N tokens from an empty cache; tgN: of N single tokens from an empty cache.\n"
+      "Spread: interquartile range / median. Roof: the share of what the machine was seen to do in the same run, for "
+      "tg\n"
+      "of the read bandwidth (bytes of all matrices and of the cache), for pp of the int8 multiplications and "
+      "additions\n"
+      "(two for each parameter and token). A share above 105 % is told as an error of the roof.\n"
+      "A peer gets -m FILE -p N -n N -t N -r 1 -o json after its own arguments.\n"
+      "\n"
+      "Examples:\n"
+      "  woolly bench smollm2:135m -p 16 -n 8 -r 1 --no-roof\n"
+      "  woolly bench smollm2:135m -p 16,32 -n 0 -r 1 --no-roof --csv");
+  return [arguments] { return run_command(*arguments); };
+}
+
+}  // namespace woolly::cli
