@@ -172,23 +172,6 @@ Status TensorSource::read(std::size_t file, std::uint64_t offset, std::span<std:
   return {};
 }
 
-Status TensorSource::populate(std::size_t file, std::uint64_t offset, std::uint64_t n_bytes) const {
-  WOOLLY_ASSERT(file < parts_.size());
-  const Part& part = parts_[file];
-  WOOLLY_ASSERT(part.map != nullptr && offset <= part.size && n_bytes <= part.size - offset);
-  static const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  const std::uint64_t begin = offset / page * page;
-  std::byte* const from = static_cast<std::byte*>(part.map) + begin;
-  while (::madvise(from, static_cast<std::size_t>(offset + n_bytes - begin), MADV_POPULATE_READ) != 0) {
-    if (errno == EINTR || errno == EAGAIN) continue;
-    if (errno == EINVAL) return {};  // an older kernel
-    if (errno != EFAULT) return failed(part.path, fmt::format("cannot be read at {}", offset), errno);
-    return Error{ErrorCode::kIo, fmt::format("{}: ends inside of {} bytes at {}, it had {} bytes when it was opened",
-                                             part.path.string(), n_bytes, offset, part.size)};
-  }
-  return {};
-}
-
 std::span<const std::byte> TensorSource::mapped(std::size_t file) const noexcept {
   WOOLLY_ASSERT(file < parts_.size());
   const Part& part = parts_[file];

@@ -34,10 +34,6 @@ class TensorSource {
   /// Fills `out` from `offset` of file `file`; a short read (a file cut after it was opened) is an error.
   [[nodiscard]] Status read(std::size_t file, std::uint64_t offset, std::span<std::byte> out) const;
 
-  /// Brings bytes of a mapped file into memory. Where the file was cut after it was opened this is an error, not the
-  /// signal that touching them would be; kernels before Linux 5.14 cannot tell.
-  [[nodiscard]] Status populate(std::size_t file, std::uint64_t offset, std::uint64_t n_bytes) const;
-
   /// The whole mapped file; empty unless opened with Access::kMap.
   [[nodiscard]] std::span<const std::byte> mapped(std::size_t file) const noexcept;
 

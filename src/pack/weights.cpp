@@ -43,10 +43,7 @@ std::vector<Piece> cut(const plan::Plan& plan, std::uint64_t* largest) {
 Result<const std::byte*> fetch(const os::TensorSource& source, const gguf::TensorView& tensor, std::uint64_t offset,
                                std::uint64_t bytes, std::byte* buffer) {
   const std::span<const std::byte> mapped = source.mapped(tensor.file);
-  if (!mapped.empty()) {
-    WOOLLY_CHECK(source.populate(tensor.file, tensor.offset + offset, bytes));
-    return mapped.data() + tensor.offset + offset;
-  }
+  if (!mapped.empty()) return mapped.data() + tensor.offset + offset;
   WOOLLY_CHECK(source.read(tensor.file, tensor.offset + offset, {buffer, static_cast<std::size_t>(bytes)}));
   return buffer;
 }
