@@ -23,7 +23,7 @@ function(woolly_kernel_objects target isa)
   # Kernels neither set errno nor look at floating-point flags, and nothing in them throws.
   target_compile_options(${target} PRIVATE ${WOOLLY_ISA_FLAGS_${isa}} -fno-math-errno -fno-trapping-math -fno-exceptions)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")  # in g++ 12's own intrinsics headers
-    target_compile_options(${target} PRIVATE -Wno-uninitialized -Wno-maybe-uninitialized)
+    target_compile_options(${target} PRIVATE -Wno-uninitialized)
   endif()
   target_compile_definitions(${target} PRIVATE WOOLLY_ISA=${isa} WOOLLY_ISA_${upper}=1)
 endfunction()

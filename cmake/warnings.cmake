@@ -8,6 +8,10 @@ target_compile_options(woolly_flags INTERFACE
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(woolly_flags INTERFACE -Wextra-semi -Wcomma -Wnull-dereference)  # g++ 12 sees null where there is none
 endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++ 12 reports these where there is nothing, inside the standard library's strings and vectors.
+  target_compile_options(woolly_flags INTERFACE -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-restrict)
+endif()
 if(WOOLLY_WERROR)
   target_compile_options(woolly_flags INTERFACE -Werror)
 endif()

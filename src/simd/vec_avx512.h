@@ -6,6 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wsign-conversion"  // in g++ 12's macros for intrinsics, which it uses at -O0
+#endif
+
 namespace woolly::simd::WOOLLY_ISA {
 namespace {
 

@@ -171,9 +171,9 @@ TEST(TensorSource, Open_NamesAFileThatMayNotBeRead) {
   ASSERT_EQ(::chmod(dir.path().c_str(), 0755), 0);
   constexpr uid_t kNobody = 65534;  // root may read everything, so root becomes somebody else for a moment
   const bool is_root = ::geteuid() == 0;
-  if (is_root) ASSERT_EQ(::seteuid(kNobody), 0);
+  if (is_root) { ASSERT_EQ(::seteuid(kNobody), 0); }
   const Error error = open_error(path);
-  if (is_root) ASSERT_EQ(::seteuid(0), 0);
+  if (is_root) { ASSERT_EQ(::seteuid(0), 0); }
   EXPECT_EQ(error.code, ErrorCode::kIo);
   EXPECT_NE(error.message.find("secret.gguf"), std::string::npos) << error.message;
 }
