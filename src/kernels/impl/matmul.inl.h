@@ -136,6 +136,16 @@ inline void add_mins(const std::uint8_t* panel, std::size_t b, const ActColumn* 
   }
 }
 
+/// Reads a byte of every line of a block's header before its codes. The hardware's prefetcher follows lines that are first
+/// touched in order; a header that is read only when the codes are done breaks its stream.
+template <DType kType>
+inline void touch_header(const std::uint8_t* panel) {
+  WOOLLY_UNROLL
+  for (std::size_t at = 0; at < panel_format(kType).header_bytes(); at += 64) {
+    static_cast<void>(*static_cast<const volatile std::uint8_t*>(panel + at));
+  }
+}
+
 /// Types with blocks of 256: integer scales (and mins) for sub-blocks of 16 or 32, a float scale for the block.
 template <DType kType, std::size_t kColumns>
 inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
@@ -148,6 +158,7 @@ inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const A
     for (std::size_t h = 0; h < kHalves; ++h) acc[c][h] = mins[c][h] = simd::splat(0.0F);
   }
   for (std::size_t b = 0; b < k / 256; ++b, panel += kPackedBytes<kType>) {
+    touch_header<kType>(panel);
     simd::I32 scaled[kColumns][kHalves];
     WOOLLY_UNROLL
     for (std::size_t c = 0; c < kColumns; ++c) {
