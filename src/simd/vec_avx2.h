@@ -75,7 +75,7 @@ inline I32 max_unsigned(I32 a, I32 b) { return {_mm256_max_epu32(a.lo, b.lo), _m
 /// end and spill.
 inline void finish(I32& a) { asm("" : "+x"(a.lo), "+x"(a.hi)); }
 inline F32 to_f32(I32 a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
-/// Of an integral value in range.
+/// Of an integral value in range; of others, NaN among them, the lowest integer.
 inline I32 to_i32(F32 a) { return {_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi)}; }
 inline I32 as_i32(F32 a) { return {_mm256_castps_si256(a.lo), _mm256_castps_si256(a.hi)}; }
 inline F32 as_f32(I32 a) { return {_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)}; }

@@ -67,7 +67,7 @@ inline I32 max_unsigned(I32 a, I32 b) { return {_mm512_max_epu32(a.v, b.v)}; }
 /// end and spill.
 inline void finish(I32& a) { asm("" : "+v"(a.v)); }
 inline F32 to_f32(I32 a) { return {_mm512_cvtepi32_ps(a.v)}; }
-/// Of an integral value in range.
+/// Of an integral value in range; of others, NaN among them, the lowest integer.
 inline I32 to_i32(F32 a) { return {_mm512_cvtps_epi32(a.v)}; }
 inline I32 as_i32(F32 a) { return {_mm512_castps_si512(a.v)}; }
 inline F32 as_f32(I32 a) { return {_mm512_castsi512_ps(a.v)}; }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "base/float16.h"
 
@@ -72,8 +73,13 @@ inline I32 max_unsigned(I32 a, I32 b) { return lanes<I32>([&](int i) { return bi
 /// Other sets keep the compiler from reordering sums here.
 inline void finish(I32&) {}
 inline F32 to_f32(I32 a) { return lanes<F32>([&](int i) { return static_cast<float>(a.v[i]); }); }
-/// Of an integral value in range.
-inline I32 to_i32(F32 a) { return lanes<I32>([&](int i) { return static_cast<std::int32_t>(a.v[i]); }); }
+/// Of an integral value in range; of others, NaN among them, the lowest integer, as the hardware has it.
+inline I32 to_i32(F32 a) {
+  return lanes<I32>([&](int i) {
+    const bool fits = a.v[i] >= -0x1p31F && a.v[i] < 0x1p31F;
+    return fits ? static_cast<std::int32_t>(a.v[i]) : std::numeric_limits<std::int32_t>::min();
+  });
+}
 inline I32 as_i32(F32 a) {
   I32 out;
   std::memcpy(&out, &a, sizeof out);
