@@ -140,7 +140,6 @@ inline void add_mins(const std::uint8_t* panel, std::size_t b, const ActColumn* 
 /// touched in order; a header that is read only when the codes are done breaks its stream.
 template <DType kType>
 inline void touch_header(const std::uint8_t* panel) {
-  WOOLLY_UNROLL
   for (std::size_t at = 0; at < panel_format(kType).header_bytes(); at += 64) {
     static_cast<void>(*static_cast<const volatile std::uint8_t*>(panel + at));
   }
