@@ -4,8 +4,10 @@
 set(WOOLLY_ISAS scalar)
 set(WOOLLY_ISA_FLAGS_scalar "")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  list(APPEND WOOLLY_ISAS avx2 avx512)
+  list(APPEND WOOLLY_ISAS avx2 avxvnni avxvnni_evex avx512)
   set(WOOLLY_ISA_FLAGS_avx2 -march=x86-64-v3)
+  set(WOOLLY_ISA_FLAGS_avxvnni -march=x86-64-v3 -mavxvnni)
+  set(WOOLLY_ISA_FLAGS_avxvnni_evex -march=x86-64-v3 -mavx512vl -mavx512vnni)
   set(WOOLLY_ISA_FLAGS_avx512 -march=x86-64-v4 -mavx512vnni)
 endif()
 

@@ -17,6 +17,14 @@ namespace avx2 {
 extern const KernelTable kTable;
 }
 #endif
+#if WOOLLY_HAS_AVXVNNI
+namespace avxvnni {
+extern const KernelTable kTable;
+}
+namespace avxvnni_evex {
+extern const KernelTable kTable;
+}
+#endif
 #if WOOLLY_HAS_AVX512
 namespace avx512 {
 extern const KernelTable kTable;
@@ -35,6 +43,10 @@ const Isa kIsas[] = {
     {&scalar::kTable, [](const os::CpuFeatures&) { return true; }},
 #if WOOLLY_HAS_AVX2
     {&avx2::kTable, [](const os::CpuFeatures& cpu) { return cpu.avx2; }},
+#endif
+#if WOOLLY_HAS_AVXVNNI
+    {&avxvnni::kTable, [](const os::CpuFeatures& cpu) { return cpu.avx2 && cpu.avx_vnni; }},
+    {&avxvnni_evex::kTable, [](const os::CpuFeatures& cpu) { return cpu.avx512 && cpu.avx512_vnni; }},
 #endif
 #if WOOLLY_HAS_AVX512
     {&avx512::kTable, [](const os::CpuFeatures& cpu) { return cpu.avx512 && cpu.avx512_vnni; }},

@@ -9,7 +9,7 @@
 
 /// Before a loop with a constant number of turns: unroll it fully, so that arrays of vectors stay in registers. The
 /// scalar set has no registers for them, and loops over sixteen lanes inside, which is enough to unroll.
-#if !defined(WOOLLY_ISA_AVX512) && !defined(WOOLLY_ISA_AVX2)
+#if defined(WOOLLY_ISA_SCALAR)
 #define WOOLLY_UNROLL
 #elif defined(__clang__)
 #define WOOLLY_UNROLL _Pragma("clang loop unroll(full)")
@@ -22,8 +22,8 @@
 
 #if defined(WOOLLY_ISA_AVX512)
 #include "simd/vec_avx512.h"  // IWYU pragma: export
-#elif defined(WOOLLY_ISA_AVX2)
-#include "simd/vec_avx2.h"  // IWYU pragma: export
-#else
+#elif defined(WOOLLY_ISA_SCALAR)
 #include "simd/vec_scalar.h"  // IWYU pragma: export
+#else
+#include "simd/vec_avx2.h"  // IWYU pragma: export
 #endif

@@ -1,4 +1,5 @@
-// AVX2 with FMA and F16C: two ymm registers for sixteen lanes. See vec.h.
+// AVX2 with FMA and F16C: two ymm registers for sixteen lanes. Three sets share it: AVX2 alone, and with the four-way dot
+// product of VNNI in either of its encodings (AVX-VNNI; AVX-512VL with AVX-512 VNNI, which has 32 registers). See vec.h.
 #pragma once
 
 #include <immintrin.h>
@@ -13,11 +14,19 @@ struct F32 { __m256 lo, hi; };
 struct I32 { __m256i lo, hi; };
 struct Bytes { __m256i lo, hi; };
 
-/// Sixteen registers hold the sums of one column; a second column spills a little and still pays by sharing the
-/// unpacked weights.
-constexpr std::size_t kMaxColumns = 2;
-/// `dot_s8` takes signed weights as they are.
-constexpr int kSignedBias = 0;
+#if defined(WOOLLY_ISA_AVXVNNI) || defined(WOOLLY_ISA_AVXVNNI_EVEX)
+#define WOOLLY_HAS_DOT 1
+#else
+#define WOOLLY_HAS_DOT 0
+#endif
+
+/// Columns that a matrix kernel works on at once: sixteen registers hold the sums of a block for four columns of one
+/// half of a panel.
+constexpr std::size_t kMaxColumns = 4;
+/// Of these, with both halves of a panel at once; more columns take one half after the other.
+constexpr std::size_t kMaxColumnsOfBothHalves = 1;
+/// What `dot_s8` adds to each weight; see there.
+constexpr int kSignedBias = WOOLLY_HAS_DOT ? 128 : 0;
 
 inline __m256i loadu(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 inline __m128i loadu128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
@@ -128,20 +137,48 @@ inline I32 splat_quad(const std::int8_t* p) {
   __builtin_memcpy(&quad, p, 4);
   return splat_i32(quad);
 }
+#if WOOLLY_HAS_DOT
+inline __m256i dot_half(__m256i acc, __m256i unsigned_bytes, __m256i signed_bytes) {
+#if defined(WOOLLY_ISA_AVXVNNI)
+  return _mm256_dpbusd_avx_epi32(acc, unsigned_bytes, signed_bytes);
+#else
+  return _mm256_dpbusd_epi32(acc, unsigned_bytes, signed_bytes);
+#endif
+}
+inline __m256i dot_pairs(__m256i acc, __m256i a, __m256i b) {
+#if defined(WOOLLY_ISA_AVXVNNI)
+  return _mm256_dpwssd_avx_epi32(acc, a, b);
+#else
+  return _mm256_dpwssd_epi32(acc, a, b);
+#endif
+}
+#else
+/// Exact where no pair of products leaves 16 bits.
 inline __m256i dot_half(__m256i acc, __m256i unsigned_bytes, __m256i signed_bytes) {
   const __m256i pairs = _mm256_maddubs_epi16(unsigned_bytes, signed_bytes);
   return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
+inline __m256i dot_pairs(__m256i acc, __m256i a, __m256i b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
+#endif
 /// acc + Σ_j weight[4i+j] * quad[j], weights 0..127: a pair is at most 2 * 127 * 127 = 32258, which 16 bits hold.
 inline I32 dot_u8(I32 acc, Bytes weights, I32 quad) {
   return {dot_half(acc.lo, weights.lo, quad.lo), dot_half(acc.hi, weights.hi, quad.hi)};
 }
+#if WOOLLY_HAS_DOT
+/// acc + Σ_j (weight[4i+j] + kSignedBias) * quad[j], weights -128..127: the multiplier wants unsigned weights, so the
+/// caller starts its sums at -kSignedBias * Σ quad.
+inline I32 dot_s8(I32 acc, Bytes weights, I32 quad) {
+  const __m256i bias = _mm256_set1_epi8(static_cast<char>(0x80));
+  return dot_u8(acc, {_mm256_xor_si256(weights.lo, bias), _mm256_xor_si256(weights.hi, bias)}, quad);
+}
+#else
 /// acc + Σ_j weight[4i+j] * quad[j], weights -128..127, quad -127..127: the weight's sign moves to the activation, so
 /// a pair is at most 2 * 128 * 127 = 32512.
 inline I32 dot_s8(I32 acc, Bytes weights, I32 quad) {
   return {dot_half(acc.lo, _mm256_abs_epi8(weights.lo), _mm256_sign_epi8(quad.lo, weights.lo)),
           dot_half(acc.hi, _mm256_abs_epi8(weights.hi), _mm256_sign_epi8(quad.hi, weights.hi))};
 }
+#endif
 /// The same two 16-bit words in every lane.
 inline I32 splat_pair(const std::int16_t* p) {
   std::int32_t pair;
@@ -149,9 +186,7 @@ inline I32 splat_pair(const std::int16_t* p) {
   return splat_i32(pair);
 }
 /// acc + the sum of the products of both 16-bit words of a lane.
-inline I32 dot_s16(I32 acc, I32 a, I32 b) {
-  return {_mm256_add_epi32(acc.lo, _mm256_madd_epi16(a.lo, b.lo)), _mm256_add_epi32(acc.hi, _mm256_madd_epi16(a.hi, b.hi))};
-}
+inline I32 dot_s16(I32 acc, I32 a, I32 b) { return {dot_pairs(acc.lo, a.lo, b.lo), dot_pairs(acc.hi, a.hi, b.hi)}; }
 
 // Reductions, in the fixed tree.
 inline float reduce_add(F32 a) {

@@ -20,6 +20,8 @@ struct Bytes { __m512i v; };
 /// Columns that a matrix kernel works on at once: two accumulators each of a block's sums, of the scaled sums and of
 /// the mins fill 24 of the 32 registers.
 constexpr std::size_t kMaxColumns = 4;
+/// Of these, with both halves of a panel at once; more columns take one half after the other.
+constexpr std::size_t kMaxColumnsOfBothHalves = kMaxColumns;
 /// What `dot_s8` adds to each weight; see there.
 constexpr int kSignedBias = 128;
 

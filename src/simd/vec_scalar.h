@@ -17,6 +17,8 @@ struct I32 { std::int32_t v[16]; };
 struct Bytes { std::uint8_t v[64]; };
 
 constexpr std::size_t kMaxColumns = 2;
+/// Of these, with both halves of a panel at once; more columns take one half after the other.
+constexpr std::size_t kMaxColumnsOfBothHalves = kMaxColumns;
 /// `dot_s8` takes signed weights as they are.
 constexpr int kSignedBias = 0;
 

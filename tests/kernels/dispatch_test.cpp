@@ -18,6 +18,8 @@ TEST(Dispatch, TheScalarTableComesFirstAndTablesAreAvailableByFeature) {
     return false;
   };
   EXPECT_EQ(has("avx2"), os::cpu().avx2);
+  EXPECT_EQ(has("avxvnni"), os::cpu().avx_vnni);
+  EXPECT_EQ(has("avxvnni_evex"), os::cpu().avx512 && os::cpu().avx512_vnni);
   EXPECT_EQ(has("avx512"), os::cpu().avx512 && os::cpu().avx512_vnni);
 }
 

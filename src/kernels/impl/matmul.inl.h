@@ -19,18 +19,24 @@ namespace woolly::kernels::WOOLLY_ISA {
 namespace {
 
 using quant::DType;
-constexpr std::size_t kHalves = 2;  // rows 0-15 and 16-31
+
+/// Half `kFirst` of a panel (0: rows 0-15, 1: rows 16-31), or both: what a kernel works on at once. Where registers are
+/// few, more columns of one half need fewer loads and spill less than both halves of fewer columns.
+template <std::size_t kFirst_, std::size_t kCount_>
+struct Halves {
+  static constexpr std::size_t kFirst = kFirst_, kCount = kCount_;
+};
 
 template <DType kType>
 constexpr std::size_t kPackedBytes = panel_format(kType).packed_bytes();
 
 /// Stores y[c][half] to tile[c][32].
-template <std::size_t kColumns>
-inline void store_tile(const simd::F32 (&y)[kColumns][kHalves], float* tile) {
+template <std::size_t kColumns, typename Half>
+inline void store_tile(const simd::F32 (&y)[kColumns][Half::kCount], float* tile) {
   WOOLLY_UNROLL
   for (std::size_t c = 0; c < kColumns; ++c) {
     WOOLLY_UNROLL
-    for (std::size_t h = 0; h < kHalves; ++h) simd::store(tile + c * kPanelRows + 16 * h, y[c][h]);
+    for (std::size_t h = 0; h < Half::kCount; ++h) simd::store(tile + c * kPanelRows + 16 * (Half::kFirst + h), y[c][h]);
   }
 }
 
@@ -40,11 +46,11 @@ constexpr int kCodeOffset = Unpack<kType>::kSigned ? simd::kSignedBias : Unpack<
 
 /// Adds the columns of k of as many groups as the type unpacks at once, from group g (0..7) on, to the sums of both
 /// halves; `at` is the first column.
-template <DType kType, std::size_t kColumns>
+template <DType kType, std::size_t kColumns, typename Half>
 inline void add_groups(const std::uint8_t* sub, std::size_t g, const ActColumn* columns, std::size_t at,
-                       simd::I32 (&sums)[kColumns][kHalves]) {
+                       simd::I32 (&sums)[kColumns][Half::kCount]) {
   constexpr std::size_t kGroups = Unpack<kType>::kGroupsAtOnce;
-  simd::Bytes codes[kGroups * kHalves];
+  simd::Bytes codes[2 * kGroups];
   Unpack<kType>::codes(sub, g, codes);
   WOOLLY_UNROLL
   for (std::size_t i = 0; i < kGroups; ++i) {
@@ -52,11 +58,11 @@ inline void add_groups(const std::uint8_t* sub, std::size_t g, const ActColumn* 
     for (std::size_t c = 0; c < kColumns; ++c) {
       const simd::I32 quad = simd::splat_quad(columns[c].q + at + 4 * i);
       WOOLLY_UNROLL
-      for (std::size_t h = 0; h < kHalves; ++h) {
+      for (std::size_t h = 0; h < Half::kCount; ++h) {
         if constexpr (Unpack<kType>::kSigned) {
-          sums[c][h] = simd::dot_s8(sums[c][h], codes[i * kHalves + h], quad);
+          sums[c][h] = simd::dot_s8(sums[c][h], codes[2 * i + Half::kFirst + h], quad);
         } else {
-          sums[c][h] = simd::dot_u8(sums[c][h], codes[i * kHalves + h], quad);
+          sums[c][h] = simd::dot_u8(sums[c][h], codes[2 * i + Half::kFirst + h], quad);
         }
       }
     }
@@ -64,35 +70,36 @@ inline void add_groups(const std::uint8_t* sub, std::size_t g, const ActColumn* 
 }
 
 /// Types with blocks of 32: a scale (and a min) for each block.
-template <DType kType, std::size_t kColumns>
+template <DType kType, std::size_t kColumns, typename Half>
 inline void multiply_blocks32(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
   using Type = Unpack<kType>;
-  simd::F32 acc[kColumns][kHalves], mins[kColumns][kHalves];
+  simd::F32 acc[kColumns][Half::kCount], mins[kColumns][Half::kCount];
   WOOLLY_UNROLL
   for (std::size_t c = 0; c < kColumns; ++c) {
     WOOLLY_UNROLL
-    for (std::size_t h = 0; h < kHalves; ++h) acc[c][h] = mins[c][h] = simd::splat(0.0F);
+    for (std::size_t h = 0; h < Half::kCount; ++h) acc[c][h] = mins[c][h] = simd::splat(0.0F);
   }
   for (std::size_t b = 0; b < k / 32; ++b, panel += kPackedBytes<kType>) {
-    simd::I32 sums[kColumns][kHalves];
+    simd::I32 sums[kColumns][Half::kCount];
     WOOLLY_UNROLL
     for (std::size_t c = 0; c < kColumns; ++c) {
-      sums[c][0] = sums[c][1] = simd::splat_i32(-kCodeOffset<kType> * columns[c].sums32[b]);
+      WOOLLY_UNROLL
+      for (std::size_t h = 0; h < Half::kCount; ++h) sums[c][h] = simd::splat_i32(-kCodeOffset<kType> * columns[c].sums32[b]);
     }
     const std::uint8_t* sub = panel + panel_format(kType).header_bytes();
     WOOLLY_UNROLL
     for (std::size_t g = 0; g < 8; g += Type::kGroupsAtOnce) {
-      add_groups<kType, kColumns>(sub, g, columns, 32 * b + 4 * g, sums);
+      add_groups<kType, kColumns, Half>(sub, g, columns, 32 * b + 4 * g, sums);
     }
     WOOLLY_UNROLL
-    for (std::size_t h = 0; h < kHalves; ++h) {
-      const simd::F32 d = Type::scale(panel, h);
+    for (std::size_t h = 0; h < Half::kCount; ++h) {
+      const simd::F32 d = Type::scale(panel, Half::kFirst + h);
       WOOLLY_UNROLL
       for (std::size_t c = 0; c < kColumns; ++c) {
         const simd::F32 a = simd::splat(columns[c].scale[b]);
         acc[c][h] = simd::fma(simd::mul(d, a), simd::to_f32(sums[c][h]), acc[c][h]);
         if constexpr (Type::kHasMin) {
-          mins[c][h] = simd::fma(Type::min(panel, h), simd::splat(columns[c].scaled_sums[b]), mins[c][h]);
+          mins[c][h] = simd::fma(Type::min(panel, Half::kFirst + h), simd::splat(columns[c].scaled_sums[b]), mins[c][h]);
         }
       }
     }
@@ -101,34 +108,34 @@ inline void multiply_blocks32(const std::uint8_t* panel, std::size_t k, const Ac
     WOOLLY_UNROLL
     for (std::size_t c = 0; c < kColumns; ++c) {
       WOOLLY_UNROLL
-      for (std::size_t h = 0; h < kHalves; ++h) acc[c][h] = simd::add(acc[c][h], mins[c][h]);
+      for (std::size_t h = 0; h < Half::kCount; ++h) acc[c][h] = simd::add(acc[c][h], mins[c][h]);
     }
   }
-  store_tile<kColumns>(acc, tile);
+  store_tile<kColumns, Half>(acc, tile);
 }
 
 /// The mins of block b: mins[c][h] = fma(dmin * a, Σ_sub min * sum_sub, mins[c][h]). Two sub-blocks a multiplication, as
 /// pairs of 16-bit words. After the codes, so that their registers are free.
-template <DType kType, std::size_t kColumns>
+template <DType kType, std::size_t kColumns, typename Half>
 inline void add_mins(const std::uint8_t* panel, std::size_t b, const ActColumn* columns,
-                     simd::F32 (&mins)[kColumns][kHalves]) {
+                     simd::F32 (&mins)[kColumns][Half::kCount]) {
   using Type = Unpack<kType>;
   WOOLLY_UNROLL
-  for (std::size_t h = 0; h < kHalves; ++h) {
+  for (std::size_t h = 0; h < Half::kCount; ++h) {
     simd::I32 sums[kColumns];
     WOOLLY_UNROLL
     for (std::size_t c = 0; c < kColumns; ++c) sums[c] = simd::splat_i32(0);
     WOOLLY_UNROLL
     for (std::size_t s = 0; s < 256 / Type::kSubBlock; s += 2) {
       const simd::I32 pair =
-          simd::bit_or(Type::sub_min(panel, s, h), simd::shift_left<16>(Type::sub_min(panel, s + 1, h)));
+          simd::bit_or(Type::sub_min(panel, s, Half::kFirst + h), simd::shift_left<16>(Type::sub_min(panel, s + 1, Half::kFirst + h)));
       WOOLLY_UNROLL
       for (std::size_t c = 0; c < kColumns; ++c) {
         const std::int16_t* act_sums = Type::kSubBlock == 16 ? columns[c].sums16 + 16 * b : columns[c].sums32 + 8 * b;
         sums[c] = simd::dot_s16(sums[c], pair, simd::splat_pair(act_sums + s));
       }
     }
-    const simd::F32 dmin = Type::min(panel, h);
+    const simd::F32 dmin = Type::min(panel, Half::kFirst + h);
     WOOLLY_UNROLL
     for (std::size_t c = 0; c < kColumns; ++c) {
       mins[c][h] = simd::fma(simd::mul(dmin, simd::splat(columns[c].scale[b])), simd::to_f32(sums[c]), mins[c][h]);
@@ -146,42 +153,43 @@ inline void touch_header(const std::uint8_t* panel) {
 }
 
 /// Types with blocks of 256: integer scales (and mins) for sub-blocks of 16 or 32, a float scale for the block.
-template <DType kType, std::size_t kColumns>
+template <DType kType, std::size_t kColumns, typename Half>
 inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
   using Type = Unpack<kType>;
   constexpr std::size_t kGroups = Type::kSubBlock / 4;
-  simd::F32 acc[kColumns][kHalves], mins[kColumns][kHalves];
+  simd::F32 acc[kColumns][Half::kCount], mins[kColumns][Half::kCount];
   WOOLLY_UNROLL
   for (std::size_t c = 0; c < kColumns; ++c) {
     WOOLLY_UNROLL
-    for (std::size_t h = 0; h < kHalves; ++h) acc[c][h] = mins[c][h] = simd::splat(0.0F);
+    for (std::size_t h = 0; h < Half::kCount; ++h) acc[c][h] = mins[c][h] = simd::splat(0.0F);
   }
   for (std::size_t b = 0; b < k / 256; ++b, panel += kPackedBytes<kType>) {
     touch_header<kType>(panel);
-    simd::I32 scaled[kColumns][kHalves];
+    simd::I32 scaled[kColumns][Half::kCount];
     WOOLLY_UNROLL
     for (std::size_t c = 0; c < kColumns; ++c) {
       WOOLLY_UNROLL
-      for (std::size_t h = 0; h < kHalves; ++h) scaled[c][h] = simd::splat_i32(0);
+      for (std::size_t h = 0; h < Half::kCount; ++h) scaled[c][h] = simd::splat_i32(0);
     }
     WOOLLY_UNROLL
     for (std::size_t s = 0; s < 256 / Type::kSubBlock; ++s) {
       WOOLLY_KEEP_LOADS_HERE;
-      simd::I32 sums[kColumns][kHalves];
+      simd::I32 sums[kColumns][Half::kCount];
       WOOLLY_UNROLL
       for (std::size_t c = 0; c < kColumns; ++c) {
         const int act_sum = Type::kSubBlock == 16 ? columns[c].sums16[16 * b + s] : columns[c].sums32[8 * b + s];
-        sums[c][0] = sums[c][1] = simd::splat_i32(-kCodeOffset<kType> * act_sum);
+        WOOLLY_UNROLL
+        for (std::size_t h = 0; h < Half::kCount; ++h) sums[c][h] = simd::splat_i32(-kCodeOffset<kType> * act_sum);
       }
       const std::size_t first = s * kGroups;  // group of four columns, 0..63
       const std::uint8_t* sub = panel + panel_format(kType).header_bytes() + first / 8 * panel_format(kType).sub_bytes();
       WOOLLY_UNROLL
       for (std::size_t g = 0; g < kGroups; g += Type::kGroupsAtOnce) {
-        add_groups<kType, kColumns>(sub, first % 8 + g, columns, 256 * b + 4 * (first + g), sums);
+        add_groups<kType, kColumns, Half>(sub, first % 8 + g, columns, 256 * b + 4 * (first + g), sums);
       }
       WOOLLY_UNROLL
-      for (std::size_t h = 0; h < kHalves; ++h) {
-        const simd::I32 scale = Type::sub_scale(panel, s, h);
+      for (std::size_t h = 0; h < Half::kCount; ++h) {
+        const simd::I32 scale = Type::sub_scale(panel, s, Half::kFirst + h);
         WOOLLY_UNROLL
         for (std::size_t c = 0; c < kColumns; ++c) {
           scaled[c][h] = simd::add(scaled[c][h], simd::mul(scale, sums[c][h]));
@@ -190,54 +198,64 @@ inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const A
       }
     }
     WOOLLY_UNROLL
-    for (std::size_t h = 0; h < kHalves; ++h) {
-      const simd::F32 d = Type::scale(panel, h);
+    for (std::size_t h = 0; h < Half::kCount; ++h) {
+      const simd::F32 d = Type::scale(panel, Half::kFirst + h);
       WOOLLY_UNROLL
       for (std::size_t c = 0; c < kColumns; ++c) {
         const simd::F32 da = simd::mul(d, simd::splat(columns[c].scale[b]));
         acc[c][h] = simd::fma(da, simd::to_f32(scaled[c][h]), acc[c][h]);
       }
     }
-    if constexpr (Type::kHasMin) add_mins<kType, kColumns>(panel, b, columns, mins);
+    if constexpr (Type::kHasMin) add_mins<kType, kColumns, Half>(panel, b, columns, mins);
   }
   if constexpr (Type::kHasMin) {
     WOOLLY_UNROLL
     for (std::size_t c = 0; c < kColumns; ++c) {
       WOOLLY_UNROLL
-      for (std::size_t h = 0; h < kHalves; ++h) acc[c][h] = simd::sub(acc[c][h], mins[c][h]);
+      for (std::size_t h = 0; h < Half::kCount; ++h) acc[c][h] = simd::sub(acc[c][h], mins[c][h]);
     }
   }
-  store_tile<kColumns>(acc, tile);
+  store_tile<kColumns, Half>(acc, tile);
 }
 
 /// Float types: [k][32] elements, float32 activations.
-template <DType kType, std::size_t kColumns>
+template <DType kType, std::size_t kColumns, typename Half>
 inline void multiply_floats(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
-  simd::F32 acc[kColumns][kHalves];
+  simd::F32 acc[kColumns][Half::kCount];
   WOOLLY_UNROLL
   for (std::size_t c = 0; c < kColumns; ++c) {
     WOOLLY_UNROLL
-    for (std::size_t h = 0; h < kHalves; ++h) acc[c][h] = simd::splat(0.0F);
+    for (std::size_t h = 0; h < Half::kCount; ++h) acc[c][h] = simd::splat(0.0F);
   }
   for (std::size_t i = 0; i < k; ++i) {
     WOOLLY_UNROLL
-    for (std::size_t h = 0; h < kHalves; ++h) {
-      const simd::F32 w = Unpack<kType>::weights(panel, kPanelRows * i + 16 * h);
+    for (std::size_t h = 0; h < Half::kCount; ++h) {
+      const simd::F32 w = Unpack<kType>::weights(panel, kPanelRows * i + 16 * (Half::kFirst + h));
       WOOLLY_UNROLL
       for (std::size_t c = 0; c < kColumns; ++c) acc[c][h] = simd::fma(w, simd::splat(columns[c].x[i]), acc[c][h]);
     }
   }
-  store_tile<kColumns>(acc, tile);
+  store_tile<kColumns, Half>(acc, tile);
+}
+
+template <DType kType, std::size_t kColumns, typename Half>
+inline void multiply_halves(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
+  if constexpr (Unpack<kType>::kAct == ActFormat::kF32) {
+    multiply_floats<kType, kColumns, Half>(panel, k, columns, tile);
+  } else if constexpr (Unpack<kType>::kAct == ActFormat::kA32) {
+    multiply_blocks32<kType, kColumns, Half>(panel, k, columns, tile);
+  } else {
+    multiply_blocks256<kType, kColumns, Half>(panel, k, columns, tile);
+  }
 }
 
 template <DType kType, std::size_t kColumns>
 inline void multiply(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
-  if constexpr (Unpack<kType>::kAct == ActFormat::kF32) {
-    multiply_floats<kType, kColumns>(panel, k, columns, tile);
-  } else if constexpr (Unpack<kType>::kAct == ActFormat::kA32) {
-    multiply_blocks32<kType, kColumns>(panel, k, columns, tile);
+  if constexpr (kColumns <= simd::kMaxColumnsOfBothHalves) {
+    multiply_halves<kType, kColumns, Halves<0, 2>>(panel, k, columns, tile);
   } else {
-    multiply_blocks256<kType, kColumns>(panel, k, columns, tile);
+    multiply_halves<kType, kColumns, Halves<0, 1>>(panel, k, columns, tile);
+    multiply_halves<kType, kColumns, Halves<1, 1>>(panel, k, columns, tile);
   }
 }
 
