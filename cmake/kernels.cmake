@@ -4,11 +4,12 @@
 set(WOOLLY_ISAS scalar)
 set(WOOLLY_ISA_FLAGS_scalar "")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  list(APPEND WOOLLY_ISAS avx2 avxvnni avxvnni_evex avx512)
+  list(APPEND WOOLLY_ISAS avx2 avxvnni avxvnni_evex avx512 amx)
   set(WOOLLY_ISA_FLAGS_avx2 -march=x86-64-v3)
   set(WOOLLY_ISA_FLAGS_avxvnni -march=x86-64-v3 -mavxvnni)
   set(WOOLLY_ISA_FLAGS_avxvnni_evex -march=x86-64-v3 -mavx512vl -mavx512vnni)
   set(WOOLLY_ISA_FLAGS_avx512 -march=x86-64-v4 -mavx512vnni)
+  set(WOOLLY_ISA_FLAGS_amx -march=x86-64-v4 -mavx512vnni -mamx-tile -mamx-int8)
 endif()
 
 set(WOOLLY_KERNEL_SOURCES

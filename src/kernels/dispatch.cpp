@@ -30,6 +30,11 @@ namespace avx512 {
 extern const KernelTable kTable;
 }
 #endif
+#if WOOLLY_HAS_AMX
+namespace amx {
+extern const KernelTable kTable;
+}
+#endif
 namespace {
 
 /// A set that this program was built with, and whether a processor can run it.
@@ -50,6 +55,9 @@ const Isa kIsas[] = {
 #endif
 #if WOOLLY_HAS_AVX512
     {&avx512::kTable, [](const os::CpuFeatures& cpu) { return cpu.avx512 && cpu.avx512_vnni; }},
+#endif
+#if WOOLLY_HAS_AMX
+    {&amx::kTable, [](const os::CpuFeatures& cpu) { return cpu.amx_int8; }},
 #endif
 };
 

@@ -1,6 +1,8 @@
 #include "os/cpu.h"
 
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
@@ -57,6 +59,17 @@ std::string brand() {
   return std::string(all.substr(first, all.find_last_not_of(' ') + 1 - first));
 }
 
+/// Asks Linux for the tile registers' state, which it saves only for processes that do (from 5.16 on).
+bool may_use_tiles() {
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM, asm/prctl.h
+  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 // Bit positions: Intel SDM volume 2A, CPUID, table 3-8; AMD APM volume 3, appendix E.
 CpuFeatures detect() {
   CpuFeatures features;
@@ -84,6 +97,10 @@ CpuFeatures detect() {
   features.avx512_vbmi = features.avx512 && bit(leaf7.ecx, 1);
   features.avx512_vnni = features.avx512 && bit(leaf7.ecx, 11);
   features.avx512_bf16 = features.avx512 && bit(leaf7_1.eax, 5);
+
+  constexpr std::uint64_t kTileState = 0x60000;  // XTILECFG, XTILEDATA
+  features.amx_int8 = features.avx512_vnni && bit(leaf7.edx, 24) && bit(leaf7.edx, 25) &&
+                      (saved & kTileState) == kTileState && may_use_tiles();
   return features;
 }
 

@@ -15,6 +15,7 @@ struct CpuFeatures {
   bool avx512_vnni = false;
   bool avx512_vbmi = false;
   bool avx512_bf16 = false;
+  bool amx_int8 = false;  ///< With AVX-512 VNNI; the system has agreed to save the tile registers of this process.
   std::string model_name;  ///< As the processor calls itself; may be empty.
 };
 

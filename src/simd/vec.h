@@ -20,7 +20,7 @@
 /// Keeps the compiler from moving loads over this point: in a long unrolled body it would otherwise load early and spill.
 #define WOOLLY_KEEP_LOADS_HERE asm volatile("" ::: "memory")
 
-#if defined(WOOLLY_ISA_AVX512)
+#if defined(WOOLLY_ISA_AVX512) || defined(WOOLLY_ISA_AMX)
 #include "simd/vec_avx512.h"  // IWYU pragma: export
 #elif defined(WOOLLY_ISA_SCALAR)
 #include "simd/vec_scalar.h"  // IWYU pragma: export

@@ -21,6 +21,7 @@ TEST(Dispatch, TheScalarTableComesFirstAndTablesAreAvailableByFeature) {
   EXPECT_EQ(has("avxvnni"), os::cpu().avx_vnni);
   EXPECT_EQ(has("avxvnni_evex"), os::cpu().avx512 && os::cpu().avx512_vnni);
   EXPECT_EQ(has("avx512"), os::cpu().avx512 && os::cpu().avx512_vnni);
+  EXPECT_EQ(has("amx"), os::cpu().amx_int8);
 }
 
 TEST(Dispatch, TheBestTableIsChosen) {

@@ -14,6 +14,9 @@
 
 #include "kernels/impl/unpack.inl.h"
 #include "kernels/kernel_table.h"
+#if defined(WOOLLY_ISA_AMX)
+#include "kernels/impl/matmul_tiles.inl.h"
+#endif
 
 namespace woolly::kernels::WOOLLY_ISA {
 namespace {
@@ -262,6 +265,11 @@ inline void multiply(const std::uint8_t* panel, std::size_t k, const ActColumn* 
 template <DType kType>
 void run_matmul(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, std::size_t n_columns,
                 float* tile) noexcept {
+#if defined(WOOLLY_ISA_AMX)
+  if constexpr (Unpack<kType>::kAct != ActFormat::kF32) {
+    if (n_columns >= kMinTileColumns) return multiply_tiles<kType>(panel, k, columns, n_columns, tile);
+  }
+#endif
   std::size_t c = 0;
   for (; c + simd::kMaxColumns <= n_columns; c += simd::kMaxColumns) {
     multiply<kType, simd::kMaxColumns>(panel, k, columns + c, tile + c * kPanelRows);

@@ -1,0 +1,84 @@
+// AMX: products of byte matrices in tile registers, with exact int32 sums. Beside vec_avx512.h, whose types it uses.
+//
+// A tile product adds to sums [16 columns of activations][16 rows of weights] over up to 64 bytes of k. Activations are
+// read as they lie, a row of the tile for each column; weights as the lines of a panel: sixteen rows by four of k.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "simd/vec.h"
+
+namespace woolly::simd::WOOLLY_ISA {
+namespace {
+
+/// Columns of activations, and rows of weights, of a tile product.
+constexpr std::size_t kTileColumns = 16;
+constexpr std::size_t kTileLanes = 16;
+
+/// The shapes of the tile registers while it lives, for products over kK (32 or 64) of k: 0 to 3 hold sums, 4 and 5
+/// activations, 6 and 7 weights. The state is the thread's own.
+template <int kK>
+class TileShapes {
+ public:
+  TileShapes() {
+    struct alignas(64) {
+      std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+      std::uint16_t row_bytes[16] = {};
+      std::uint8_t n_rows[16] = {};
+    } shapes;
+    for (int i = 0; i < 8; ++i) {
+      const bool is_activations = i == 4 || i == 5, is_weights = i >= 6;
+      shapes.row_bytes[i] = is_activations ? kK : 64;
+      shapes.n_rows[i] = is_weights ? kK / 4 : 16;
+    }
+    _tile_loadconfig(&shapes);
+  }
+  TileShapes(const TileShapes&) = delete;
+  TileShapes& operator=(const TileShapes&) = delete;
+  ~TileShapes() { _tile_release(); }
+};
+
+/// The low and high bytes of the 16-bit products of a weight's code and its scale: product = 256 * high + low.
+struct ByteSplit {
+  Bytes low;   ///< Unsigned.
+  Bytes high;  ///< Signed.
+};
+
+/// (codes - kOffset) * scale, lane by lane; the codes are signed bytes where kSigned, and products fit 16 bits.
+template <bool kSigned, int kOffset>
+inline ByteSplit scaled_codes(Bytes codes, I32 scale) {
+  const __m512i scales = _mm512_or_si512(_mm512_and_si512(scale.v, _mm512_set1_epi32(0xFFFF)), _mm512_slli_epi32(scale.v, 16));
+  __m512i even, odd;
+  if constexpr (kSigned) {
+    even = _mm512_srai_epi16(_mm512_slli_epi16(codes.v, 8), 8);
+    odd = _mm512_srai_epi16(codes.v, 8);
+  } else {
+    even = _mm512_and_si512(codes.v, _mm512_set1_epi16(0xFF));
+    odd = _mm512_srli_epi16(codes.v, 8);
+  }
+  if constexpr (kOffset != 0) {
+    even = _mm512_sub_epi16(even, _mm512_set1_epi16(kOffset));
+    odd = _mm512_sub_epi16(odd, _mm512_set1_epi16(kOffset));
+  }
+  even = _mm512_mullo_epi16(even, scales);
+  odd = _mm512_mullo_epi16(odd, scales);
+  const __m512i low_bytes = _mm512_set1_epi16(0xFF);
+  // Where the mask is set the first, elsewhere the second.
+  return {{_mm512_ternarylogic_epi64(low_bytes, even, _mm512_slli_epi16(odd, 8), 0xCA)},
+          {_mm512_ternarylogic_epi64(low_bytes, _mm512_srli_epi16(even, 8), odd, 0xCA)}};
+}
+
+/// codes - kOffset as signed bytes.
+template <int kOffset>
+inline Bytes signed_codes(Bytes codes) {
+  return {_mm512_sub_epi8(codes.v, _mm512_set1_epi8(kOffset))};
+}
+
+inline void store_bytes(std::uint8_t* p, Bytes a) { _mm512_store_si512(p, a.v); }
+inline I32 load_i32(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
+
+}  // namespace
+}  // namespace woolly::simd::WOOLLY_ISA
