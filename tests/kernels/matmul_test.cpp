@@ -56,6 +56,27 @@ TEST_P(Matmul, IsIdenticalOnAllTablesAndForAnyNumberOfColumns) {
   }
 }
 
+/// Numbers of columns on either side of what kernels take at once, tiles among them, and of their largest batch.
+TEST_P(Matmul, IsIdenticalForManyColumns) {
+  std::mt19937 random(7);
+  const std::size_t k = 512, most = 530;
+  const auto panel = pack(type(), random_rows(type(), 32, k, random), 32, k);
+  const std::vector<std::vector<float>> columns = random_columns(most, k, random);
+  for (const kernels::KernelTable* table : tables()) {
+    const Activations x(*table, table->matmul(type())->act, columns);
+    std::vector<float> expected;
+    for (std::size_t c = 0; c < most; ++c) {
+      const auto one = run(*table, panel, x, c, 1);
+      expected.insert(expected.end(), one.begin(), one.end());
+    }
+    for (const std::size_t n : std::initializer_list<std::size_t>{11, 12, 13, 15, 16, 17, 31, 32, 33, 47, 48, 49, 512, 513, 529}) {
+      const auto all = run(*table, panel, x, most - n, n);
+      ASSERT_EQ(std::memcmp(all.data(), expected.data() + (most - n) * kPanelRows, all.size() * sizeof(float)), 0)
+          << table->name << ", " << n << " columns";
+    }
+  }
+}
+
 /// Against the product in double of the decoded weights and the activations as the kernel sees them. Each output is a
 /// chain of n fused multiply-adds of terms t, so it errs by at most n * 2^-24 * Σ|t|, and by as much again for the
 /// rounding of d * a; types with mins have two chains.

@@ -20,7 +20,7 @@ namespace {
 using quant::DType;
 
 /// From this many columns on tiles are faster than vectors.
-constexpr std::size_t kMinTileColumns = 6;
+constexpr std::size_t kMinTileColumns = 12;
 /// Columns whose sums are under way at once; they bound what lies on the stack.
 constexpr std::size_t kMaxTileColumns = 512;
 constexpr std::size_t kTileK = 256;  ///< Of k that are unpacked at once.
