@@ -2,12 +2,25 @@
 // that is done takes from the share that has most left, so that a slow core does not stall a step.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 
 namespace woolly::exec {
+
+/// How many of the `n_panels` panels of a matrix a thread takes at once, for `n_rows` rows of activations.
+inline std::size_t panels_per_chunk(std::size_t panel_bytes, std::size_t n_panels, std::size_t n_rows,
+                                    std::size_t n_threads) {
+  // With few rows a chunk is at least this large, so that streaming it outweighs claiming it...
+  constexpr std::size_t kChunkBytes = 64U << 10U;
+  // ... but every thread should find this many chunks, so that they come out even.
+  constexpr std::size_t kChunksPerThread = 4;
+  const std::size_t by_size = kChunkBytes / std::max<std::size_t>(1, n_rows) / panel_bytes;
+  const std::size_t by_count = n_panels / (kChunksPerThread * n_threads);
+  return std::max<std::size_t>(1, std::min(by_size, by_count));
+}
 
 /// Counters for three consecutive rounds. A round is what lies between two barriers: while round r runs, every thread
 /// clears its own counter of round r + 2, which no thread touches any more (that of r - 1) or yet. Rounds count in 64

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/checked.h"
+#include "exec/act_layout.h"
 #include "exec/bound.h"
 #include "exec/chunk_queue.h"
 #include "model/rope.h"
@@ -22,44 +23,6 @@ using kernels::kPanelRows;
 /// Up to this many rows each thread prepares the input of a linear step for itself: norm and quantization of a row cost
 /// less than the barrier that sharing them would need.
 constexpr std::size_t kRedundantRows = 1;
-/// With few rows a chunk of panels is at least this large, so that streaming it outweighs claiming it...
-constexpr std::size_t kChunkBytes = 64U << 10U;
-/// ... but every thread should find this many chunks, so that they come out even.
-constexpr std::size_t kChunksPerThread = 4;
-
-constexpr std::size_t round_line(std::size_t bytes) { return static_cast<std::size_t>(base::round_up(bytes, 64)); }
-
-/// Where the formats of one row of activations of at most `width` lie, in bytes.
-struct ActLayout {
-  std::size_t width;
-
-  /// One quantized format, an array after the other; `out` may be null.
-  std::size_t place(std::byte* at, kernels::ActStorage* out) const {
-    const std::size_t n_blocks = width / 32;
-    const std::size_t sizes[] = {width, n_blocks * 4, n_blocks * 2, n_blocks * 4, n_blocks * 4};
-    std::size_t offsets[5], end = 0;
-    for (std::size_t i = 0; i < 5; ++i) offsets[i] = std::exchange(end, end + round_line(sizes[i]));
-    if (out != nullptr) {
-      *out = {reinterpret_cast<std::int8_t*>(at + offsets[0]), reinterpret_cast<float*>(at + offsets[1]),
-              reinterpret_cast<std::int16_t*>(at + offsets[2]), reinterpret_cast<std::int16_t*>(at + offsets[3]),
-              reinterpret_cast<float*>(at + offsets[4])};
-    }
-    return end;
-  }
-  [[nodiscard]] std::size_t row_bytes() const { return round_line(width * 4) + 2 * place(nullptr, nullptr); }
-
-  struct Row {
-    float* x;
-    kernels::ActStorage a32, a256;
-  };
-  [[nodiscard]] Row row(std::byte* at) const {
-    Row row{reinterpret_cast<float*>(at), {}, {}};
-    at += round_line(width * 4);
-    at += place(at, &row.a32);
-    place(at, &row.a256);
-    return row;
-  }
-};
 
 /// The columns that matrix kernels read, by format.
 struct Columns {
@@ -240,7 +203,7 @@ struct Executor::State::Walk {
     if (!is_gated) {
       for (std::size_t i = 1; i < op.projections.size(); ++i) n_panels += op.projections[i].n_panels;
     }
-    const std::size_t at_once = panels_per_chunk(op.projections[0].panel_stride, n_panels);
+    const std::size_t at_once = panels_per_chunk(op.projections[0].panel_stride, n_panels, n_rows, n_threads);
     ChunkQueue::Round round_of_chunks = chunks(base::ceil_div(n_panels, at_once));
     const std::size_t n_chunks = base::ceil_div(n_panels, at_once);
     for (std::size_t chunk = round_of_chunks.next(); chunk < n_chunks; chunk = round_of_chunks.next()) {
@@ -259,12 +222,6 @@ struct Executor::State::Walk {
       }
     }
     s.pool.barrier();
-  }
-
-  [[nodiscard]] std::size_t panels_per_chunk(std::size_t panel_bytes, std::size_t n_panels) const {
-    const std::size_t by_size = (kChunkBytes / std::max<std::size_t>(1, n_rows)) / panel_bytes;
-    const std::size_t by_count = n_panels / (kChunksPerThread * n_threads);
-    return std::max<std::size_t>(1, std::min(by_size, by_count));
   }
 
   /// Rotates queries and key of one row and key-value head and appends key and value to the cache.
