@@ -6,16 +6,9 @@
 #include <utility>
 
 #include "engine/parts.h"
-#include "os/cpu.h"
 
 namespace woolly::bench {
 namespace {
-
-std::string machine_name(std::size_t n_threads) {
-  const std::string& processor = os::cpu().model_name;
-  return fmt::format("{}, {} thread{}", processor.empty() ? "unknown processor" : processor, n_threads,
-                     n_threads == 1 ? "" : "s");
-}
 
 /// One command of a peer over the rows of a benchmark.
 struct Contender {

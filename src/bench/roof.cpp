@@ -1,10 +1,13 @@
 #include "bench/roof.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstring>
 
+#include "os/cpu.h"
 #include "os/memory.h"
 
 namespace woolly::bench {
@@ -53,7 +56,8 @@ double best_read(const kernels::KernelTable& table, os::ThreadPool& pool, const 
   return best;
 }
 
-double best_integer_rate(const kernels::KernelTable& table, os::ThreadPool& pool, double seconds_wanted) {
+/// Of a loop of a table that stays in registers.
+double best_rate(std::uint64_t (*loop)(std::uint64_t) noexcept, os::ThreadPool& pool, double seconds_wanted) {
   constexpr int kTries = 5;
   constexpr std::size_t kPiecesPerThread = 16;
   const std::size_t n_pieces = pool.size() * kPiecesPerThread;
@@ -63,7 +67,7 @@ double best_integer_rate(const kernels::KernelTable& table, os::ThreadPool& pool
     seconds = seconds_of([&] {
       pool.parallel_for(n_pieces, 1, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
-          n_ops.fetch_add(table.integer_loop(n_turns), std::memory_order_relaxed);
+          n_ops.fetch_add(loop(n_turns), std::memory_order_relaxed);
         }
       });
     });
@@ -78,15 +82,23 @@ double best_integer_rate(const kernels::KernelTable& table, os::ThreadPool& pool
 
 }  // namespace
 
+std::string machine_name(std::size_t n_threads) {
+  const std::string& processor = os::cpu().model_name;
+  return fmt::format("{}, {} thread{}", processor.empty() ? "unknown processor" : processor, n_threads,
+                     n_threads == 1 ? "" : "s");
+}
+
 Result<Roof> measure_roof(const kernels::KernelTable& table, os::ThreadPool& pool, const RoofEffort& effort) {
   WOOLLY_TRY(const os::Memory memory, os::Memory::reserve(bytes_to_read(effort.bytes), "reading for the roof"));
-  return Roof{best_read(table, pool, memory, effort.n_passes), best_integer_rate(table, pool, effort.integer_seconds),
-              memory.size()};
+  return Roof{best_read(table, pool, memory, effort.n_passes),
+              best_rate(table.integer_loop, pool, effort.arithmetic_seconds), memory.size(),
+              best_rate(table.float_loop, pool, effort.arithmetic_seconds)};
 }
 
 Roof best_of(const Roof& a, const Roof& b) {
   return {std::max(a.read_bytes_per_second, b.read_bytes_per_second),
-          std::max(a.integer_ops_per_second, b.integer_ops_per_second), std::max(a.bytes, b.bytes)};
+          std::max(a.integer_ops_per_second, b.integer_ops_per_second), std::max(a.bytes, b.bytes),
+          std::max(a.float_ops_per_second, b.float_ops_per_second)};
 }
 
 }  // namespace woolly::bench

@@ -1,7 +1,9 @@
 // What the machine gives at most: the bounds that the speed of a model is held against.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "kernels/kernel_table.h"
 #include "os/thread_pool.h"
@@ -9,21 +11,25 @@
 
 namespace woolly::bench {
 
+/// How reports name the machine: processor and threads.
+std::string machine_name(std::size_t n_threads);
+
 /// Best of what was tried, with all threads of a pool.
 struct Roof {
   double read_bytes_per_second = 0;
   double integer_ops_per_second = 0;  ///< A product of bytes and its sum are two operations.
   std::uint64_t bytes = 0;            ///< Of memory that were read again and again.
+  double float_ops_per_second = 0;    ///< A fused multiply-add of float32 is two operations.
 };
 
-/// How much is done for it. The defaults take about a second on a machine that reads 40 GB/s.
+/// How much is done for it. The defaults take about 1.5 seconds on a machine that reads 40 GB/s.
 struct RoofEffort {
   std::uint64_t bytes = std::uint64_t{1} << 30U;  ///< Far more than caches hold; less where memory is short.
   int n_passes = 5;                               ///< Over all bytes, of each read pattern.
-  double integer_seconds = 0.05;                  ///< Of each of five tries.
+  double arithmetic_seconds = 0.05;               ///< Of each of five tries of each arithmetic.
 };
 
-/// Measures both bounds. kLimitExceeded where there is no memory.
+/// Measures all bounds. kLimitExceeded where there is no memory.
 Result<Roof> measure_roof(const kernels::KernelTable& table, os::ThreadPool& pool, const RoofEffort& effort = {});
 
 /// The better of two measurements: a roof is what the machine can do.

@@ -128,6 +128,8 @@ struct KernelTable {
   std::uint64_t (*read_stream)(const std::byte* data, std::size_t bytes, std::size_t n_streams) noexcept;
   /// Multiplies and adds bytes in registers only; gives the number of operations, a product and its sum being two.
   std::uint64_t (*integer_loop)(std::uint64_t n_turns) noexcept;
+  /// The same with fused multiply-adds of float32.
+  std::uint64_t (*float_loop)(std::uint64_t n_turns) noexcept;
 
   /// The kernel of a tensor type, or nullptr.
   [[nodiscard]] const MatmulKernel* matmul(quant::DType type) const {

@@ -12,20 +12,22 @@ TEST(MeasureRoof, IsPositiveOnEveryTableAndForAnyThreads) {
     const auto pool = os::ThreadPool::create(n_threads);
     ASSERT_TRUE(pool) << pool.error().message;
     for (const kernels::KernelTable* table : kernels::available_tables()) {
-      const RoofEffort effort{.bytes = 9U << 20U, .n_passes = 1, .integer_seconds = 1e-4};
+      const RoofEffort effort{.bytes = 9U << 20U, .n_passes = 1, .arithmetic_seconds = 1e-4};
       const auto roof = measure_roof(*table, **pool, effort);
       ASSERT_TRUE(roof) << roof.error().message;
       EXPECT_GT(roof->read_bytes_per_second, 0) << table->name;
       EXPECT_GT(roof->integer_ops_per_second, 0) << table->name;
+      EXPECT_GT(roof->float_ops_per_second, 0) << table->name;
       EXPECT_EQ(roof->bytes, 8U << 20U) << "whole pieces of 4 MiB";
     }
   }
 }
 
 TEST(BestOf, TakesEachBoundForItself) {
-  const Roof best = best_of({1, 20, 5}, {2, 10, 5});
+  const Roof best = best_of({1, 20, 5, 3}, {2, 10, 5, 4});
   EXPECT_EQ(best.read_bytes_per_second, 2);
   EXPECT_EQ(best.integer_ops_per_second, 20);
+  EXPECT_EQ(best.float_ops_per_second, 4);
 }
 
 }  // namespace

@@ -55,40 +55,62 @@ std::uint64_t read_stream(const std::byte* data, std::size_t bytes, std::size_t 
   }
 }
 
-/// Twice as many sums that do not depend on each other: enough to hide the latency of a multiplication (4 or 5 cycles,
-/// one or two begun in each), and with the factors about as many as there are registers.
-template <typename Bytes>
-constexpr std::size_t n_factors() {
-  if constexpr (requires(Bytes bytes) { bytes.lo; }) return 2;
-  return 4;
+template <typename Vector>
+constexpr std::size_t n_registers() {
+  if constexpr (requires(Vector vector) { vector.lo; }) return 2;
+  return 1;
 }
-constexpr std::size_t kFactors = n_factors<simd::Bytes>();
-constexpr std::size_t kSums = 2 * kFactors;
+
+/// Sums that do not depend on each other: two multiplications may begin in a cycle and take 4 or 5, so there are twelve
+/// registers of them.
+constexpr std::size_t kFloatSums = 12 / n_registers<simd::F32>();
+/// Fewer where a product of four bytes takes several steps (`dot_s8` has no bias there): these need registers, and the
+/// sum itself is quick.
+constexpr std::size_t kIntegerSums = simd::kSignedBias == 0 ? 4 : 12 / n_registers<simd::I32>();
 
 std::uint64_t integer_loop(std::uint64_t n_turns) noexcept {
-  // Each factor is at right angles to both quads, so that no sum ever grows, on any table.
-  simd::Bytes factors[kFactors];
+  // The factors are at right angles, so that no sum ever grows, on any table.
+  std::uint8_t bytes[64];
+  for (std::size_t i = 0; i < 64; ++i) bytes[i] = i % 2 == 0 ? 3 : 5;
+  const std::int8_t quad_bytes[4] = {5, -3, 5, -3};
+  simd::Bytes factor = simd::load_bytes(bytes);
+  forget(factor);
+  simd::I32 quad = simd::splat_quad(quad_bytes);
+  simd::I32 sums[kIntegerSums];
   WOOLLY_UNROLL
-  for (std::size_t i = 0; i < kFactors; ++i) {
-    std::uint8_t bytes[64];
-    for (std::size_t j = 0; j < 64; ++j) bytes[j] = static_cast<std::uint8_t>((i + 1) * (j % 2 == 0 ? 3 : 5));
-    factors[i] = simd::load_bytes(bytes);
-    forget(factors[i]);
+  for (std::size_t i = 0; i < kIntegerSums; ++i) {
+    sums[i] = simd::splat_i32(0);
+    forget(sums[i]);
   }
-  const std::int8_t quad_bytes[2][4] = {{5, -3, 5, -3}, {-5, 3, 10, -6}};
-  simd::I32 quads[2] = {simd::splat_quad(quad_bytes[0]), simd::splat_quad(quad_bytes[1])};
-  simd::I32 sums[kSums];
-  WOOLLY_UNROLL
-  for (std::size_t i = 0; i < kSums; ++i) sums[i] = simd::splat_i32(0);
   for (std::uint64_t turn = 0; turn < n_turns; ++turn) {
-    forget(quads[0]);
-    forget(quads[1]);
     WOOLLY_UNROLL
-    for (std::size_t i = 0; i < kSums; ++i) sums[i] = simd::dot_u8(sums[i], factors[i / 2], quads[i % 2]);
+    for (std::size_t i = 0; i < kIntegerSums; ++i) {
+      forget(quad);
+      sums[i] = simd::dot_u8(sums[i], factor, quad);
+    }
   }
   WOOLLY_UNROLL
-  for (std::size_t i = 0; i < kSums; ++i) forget(sums[i]);
-  return n_turns * kSums * 64 * 2;
+  for (std::size_t i = 0; i < kIntegerSums; ++i) forget(sums[i]);
+  return n_turns * kIntegerSums * 64 * 2;
+}
+
+std::uint64_t float_loop(std::uint64_t n_turns) noexcept {
+  simd::F32 factor = simd::splat(1.0F), zero = simd::splat(0.0F);  // so that no sum ever grows
+  simd::F32 sums[kFloatSums];
+  WOOLLY_UNROLL
+  for (std::size_t i = 0; i < kFloatSums; ++i) {
+    sums[i] = simd::splat(0.0F);
+    forget(sums[i]);
+  }
+  for (std::uint64_t turn = 0; turn < n_turns; ++turn) {
+    forget(factor);
+    forget(zero);
+    WOOLLY_UNROLL
+    for (std::size_t i = 0; i < kFloatSums; ++i) sums[i] = simd::fma(factor, zero, sums[i]);
+  }
+  WOOLLY_UNROLL
+  for (std::size_t i = 0; i < kFloatSums; ++i) forget(sums[i]);
+  return n_turns * kFloatSums * 16 * 2;
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ const KernelTable kTable = {
     .kv_f16 = kv_kernels<KvF16>(),
     .read_stream = read_stream,
     .integer_loop = integer_loop,
+    .float_loop = float_loop,
 };
 
 }  // namespace woolly::kernels::WOOLLY_ISA
