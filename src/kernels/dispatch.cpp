@@ -84,23 +84,30 @@ std::span<const KernelTable* const> available_tables() {
   return {available.tables.data(), available.n};
 }
 
+Result<const KernelTable*> find_table(std::string_view name) {
+  const std::span<const KernelTable* const> tables = available_tables();
+  for (const KernelTable* table : tables) {
+    if (name == table->name) return table;
+  }
+  for (const Isa& isa : kIsas) {
+    if (name == isa.table->name) {
+      return Error{ErrorCode::kUnsupported,
+                   fmt::format("\"{}\": this processor lacks it; it has {}", name, names(tables))};
+    }
+  }
+  return Error{ErrorCode::kInvalidArgument,
+               fmt::format("\"{}\": not a kernel table of this build; allowed are {}", name, names(tables))};
+}
+
 Result<const KernelTable*> choose_table() {
   const std::span<const KernelTable* const> tables = available_tables();
   const char* disable = std::getenv("WOOLLY_DISABLE_SIMD");
   if (disable != nullptr && std::string_view(disable) == "1") return tables.front();
   const char* wanted = std::getenv("WOOLLY_ISA");
   if (wanted == nullptr || *wanted == '\0') return tables.back();
-  for (const KernelTable* table : tables) {
-    if (wanted == std::string_view(table->name)) return table;
-  }
-  for (const Isa& isa : kIsas) {
-    if (wanted == std::string_view(isa.table->name)) {
-      return Error{ErrorCode::kUnsupported,
-                   fmt::format("WOOLLY_ISA={}: this processor lacks it; it has {}", wanted, names(tables))};
-    }
-  }
-  return Error{ErrorCode::kInvalidArgument,
-               fmt::format("WOOLLY_ISA={}: not a kernel table of this build; allowed are {}", wanted, names(tables))};
+  Result<const KernelTable*> table = find_table(wanted);
+  if (table) return table;
+  return Error{table.error().code, fmt::format("WOOLLY_ISA={}", table.error().message)};
 }
 
 }  // namespace woolly::kernels

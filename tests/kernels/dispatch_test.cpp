@@ -24,6 +24,19 @@ TEST(Dispatch, TheScalarTableComesFirstAndTablesAreAvailableByFeature) {
   EXPECT_EQ(has("amx"), os::cpu().amx_int8);
 }
 
+TEST(Dispatch, TablesAreFoundByTheirNames) {
+  for (const kernels::KernelTable* table : kernels::available_tables()) {
+    const auto found = kernels::find_table(table->name);
+    ASSERT_TRUE(found) << found.error().message;
+    EXPECT_EQ(*found, table);
+  }
+  for (const char* name : {"", "pentium", "scala", "Scalar"}) {
+    const auto found = kernels::find_table(name);
+    ASSERT_FALSE(found) << name;
+    EXPECT_NE(found.error().message.find("allowed are scalar"), std::string::npos) << found.error().message;
+  }
+}
+
 TEST(Dispatch, TheBestTableIsChosen) {
   const auto table = kernels::choose_table();
   ASSERT_TRUE(table);
