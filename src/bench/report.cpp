@@ -35,16 +35,6 @@ const PeerResult* find_peer(const Row& row, const std::string& name) {
   return found == row.peers.end() ? nullptr : &*found;
 }
 
-/// RFC 4180.
-std::string csv_field(std::string_view text) {
-  if (text.find_first_of(",\"\n\r") == std::string_view::npos) return std::string(text);
-  std::string quoted = "\"";
-  for (const char c : text) quoted.append(c == '"' ? 2 : 1, c);
-  return quoted + '"';
-}
-
-std::string percent(double share) { return fmt::format("{:.1f} %", share * 100); }
-
 std::string roof_text(const Report& report) {
   if (!report.roof_before || !report.roof_after) return {};
   const Roof& before = *report.roof_before;
@@ -133,6 +123,15 @@ std::string to_csv(const Report& report, const Provenance& provenance) {
   }
   return out;
 }
+
+std::string csv_field(std::string_view text) {
+  if (text.find_first_of(",\"\n\r") == std::string_view::npos) return std::string(text);
+  std::string quoted = "\"";
+  for (const char c : text) quoted.append(c == '"' ? 2 : 1, c);
+  return quoted + '"';
+}
+
+std::string percent(double share) { return fmt::format("{:.1f} %", share * 100); }
 
 std::string quoted_for_shell(std::string_view word) {
   constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,+@%";

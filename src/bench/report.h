@@ -24,6 +24,12 @@ std::string to_json(const Report& report, const Provenance& provenance);
 /// A header and a line for each row.
 std::string to_csv(const Report& report, const Provenance& provenance);
 
+/// `text` as a field of a CSV line (RFC 4180).
+std::string csv_field(std::string_view text);
+
+/// A share with one digit: "61.8 %".
+std::string percent(double share);
+
 /// `word` so that a shell reads it as one.
 std::string quoted_for_shell(std::string_view word);
 

@@ -1,17 +1,18 @@
-// woolly bench: how fast a model runs, held against what the machine can do and against other engines.
+// woolly bench: how fast a model runs, or the kernels alone, held against what the machine can do and against others.
 #include "bench/bench.h"
 
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
+#include <array>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "bench/report.h"
+#include "cli/bench_kernels.h"
 #include "cli/command.h"
 #include "cli/flags.h"
 #include "cli/model_argument.h"
@@ -24,6 +25,7 @@ namespace {
 using bench::Test;
 
 struct BenchArguments {
+  KernelArguments kernels;
   ModelArgument model;
   std::vector<std::size_t> prompts = {512, 2048};
   std::vector<std::size_t> generations = {64};
@@ -36,19 +38,15 @@ struct BenchArguments {
 Result<std::vector<std::size_t>> parse_lengths(std::string_view text) {
   constexpr std::size_t kMaxLength = std::size_t{1} << 20U;
   std::vector<std::size_t> lengths;
-  for (std::string_view rest = text;;) {
-    const std::size_t comma = std::min(rest.find(','), rest.size());
-    std::size_t length = 0;
-    const char* end = rest.data() + comma;
-    const auto [stop, error] = std::from_chars(rest.data(), end, length);
-    if (error != std::errc() || stop != end || length > kMaxLength) {
+  for (const std::string_view part : split_list(text)) {
+    const auto length = parse_count(part, 0, kMaxLength);
+    if (!length) {
       return Error{ErrorCode::kInvalidArgument,
                    fmt::format("\"{}\", allowed are whole numbers from 0 to {}, parted by commas", text, kMaxLength)};
     }
-    if (length > 0) lengths.push_back(length);
-    if (comma == rest.size()) return lengths;
-    rest.remove_prefix(comma + 1);
+    if (*length > 0) lengths.push_back(*length);
   }
+  return lengths;
 }
 
 void add_lengths_flag(CLI::App& app, const std::string& name, const std::string& help,
@@ -90,6 +88,10 @@ std::string command_line(const BenchArguments& arguments, const std::string& mod
 }
 
 Status run_command(const BenchArguments& arguments) {
+  if (arguments.kernels.are_given()) {
+    return arguments.kernels.run({arguments.model.n_threads(), arguments.options.n_repetitions,
+                                  arguments.options.with_roof, arguments.as_json, arguments.as_csv});
+  }
   bench::BenchOptions options = arguments.options;
   for (const std::size_t n : arguments.prompts) options.tests.push_back({Test::Kind::kPrompt, n});
   for (const std::size_t n : arguments.generations) options.tests.push_back({Test::Kind::kGenerate, n});
@@ -101,6 +103,18 @@ Status run_command(const BenchArguments& arguments) {
   const bench::Provenance provenance{version_number(), command_line(arguments, path.string(), report.n_threads)};
   if (arguments.as_json) return write_output(to_json(report, provenance));
   return write_output(arguments.as_csv ? to_csv(report, provenance) : to_text(report, provenance));
+}
+
+/// What is for models cannot be given with --kernels.
+void keep_apart(CLI::App& app, CLI::Option& kernels) {
+  constexpr std::array<std::string_view, 6> kForBoth = {"--help", "-t", "-r", "--no-roof", "--json", "--csv"};
+  for (CLI::Option* option : app.get_options()) {
+    const bool needs_kernels = option == &kernels || option->get_needs().contains(&kernels);
+    if (needs_kernels || std::ranges::find(kForBoth, option->get_name()) != kForBoth.end()) continue;
+    option->excludes(&kernels);
+    hide_relations(*option);
+  }
+  hide_relations(kernels);
 }
 
 }  // namespace
@@ -123,6 +137,7 @@ Action declare_bench(CLI::App& app) {
   CLI::Option* json = app.add_flag("--json", arguments->as_json, "The same for programs");
   CLI::Option* csv = app.add_flag("--csv", arguments->as_csv, "The same as a table for programs");
   exclude_each_other({json, csv});
+  keep_apart(app, *arguments->kernels.declare(app));
   app.footer(
       "ppN: tokens/s of a prompt of N tokens from an empty cache; tgN: of N single tokens from an empty cache.\n"
       "Spread: interquartile range / median. Roof: the share of what the machine was seen to do in the same run, for "
@@ -131,10 +146,13 @@ Action declare_bench(CLI::App& app) {
       "additions\n"
       "(two for each parameter and token). A share above 105 % is told as an error of the roof.\n"
       "A peer gets -m FILE -p N -n N -t N -r 1 -o json after its own arguments.\n"
+      "Kernels: a product and its sum are two operations, bytes are those of the weights. Of ops: the share of what the\n"
+      "table does at most, in int8 products or, for F32, F16 and BF16, in float32 multiply-adds.\n"
       "\n"
       "Examples:\n"
       "  woolly bench smollm2:135m -p 16 -n 8 -r 1 --no-roof\n"
-      "  woolly bench smollm2:135m -p 16,32 -n 0 -r 1 --no-roof --csv");
+      "  woolly bench smollm2:135m -p 16,32 -n 0 -r 1 --no-roof --csv\n"
+      "  woolly bench --kernels --types Q4_K,Q8_0 --shapes 64x256 --columns 1,8 -r 1 --no-roof");
   return [arguments] { return run_command(*arguments); };
 }
 

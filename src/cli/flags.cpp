@@ -66,6 +66,21 @@ Status take_token(std::string_view text, std::vector<TokenId>& tokens) {
 
 }  // namespace
 
+std::vector<std::string_view> split_list(std::string_view text) {
+  std::vector<std::string_view> parts;
+  for (;;) {
+    const std::size_t comma = text.find(',');
+    parts.push_back(text.substr(0, comma));
+    if (comma == std::string_view::npos) return parts;
+    text.remove_prefix(comma + 1);
+  }
+}
+
+std::optional<std::uint64_t> parse_count(std::string_view text, std::uint64_t min, std::uint64_t max) {
+  const std::optional<std::uint64_t> value = parse<std::uint64_t>(text);
+  return value && *value >= min && *value <= max ? value : std::nullopt;
+}
+
 CLI::Option* add_value(CLI::App& app, const std::string& name, const std::string& type, const std::string& help,
                        Take take) {
   // The check does the taking: only there may a message of our own be given. CLI11 checks each value once.
@@ -92,8 +107,8 @@ CLI::Option* add_count(CLI::App& app, const std::string& name, const std::string
                        std::function<void(std::uint64_t)> set, std::uint64_t min, std::uint64_t max) {
   return add_value(app, name, "N", help, [=, set = std::move(set)](const std::string& text) -> Status {
     if (!is_whole_number(text)) return refusal(fmt::format("\"{}\" is not a whole number", text));
-    const std::optional<std::uint64_t> value = parse<std::uint64_t>(text);
-    if (!value || *value < min || *value > max) {
+    const std::optional<std::uint64_t> value = parse_count(text, min, max);
+    if (!value) {
       return refusal(fmt::format("{}, allowed is at least {} and at most {}", text, min, max));
     }
     set(*value);
@@ -101,10 +116,15 @@ CLI::Option* add_count(CLI::App& app, const std::string& name, const std::string
   });
 }
 
+void hide_relations(CLI::Option& option) {
+  const std::string value = option.get_default_str();
+  const std::string text = option.get_type_name() + (value.empty() ? "" : fmt::format(" [{}]", value));
+  option.option_text(text.empty() ? " " : text);  // an empty one would count as none
+}
+
 void exclude_each_other(const std::vector<CLI::Option*>& options) {
   for (CLI::Option* option : options) {
-    // Instead of what CLI11 would say in the help: a list of all the others.
-    option->option_text(option->get_type_name());
+    hide_relations(*option);
     for (CLI::Option* other : options) {
       if (option != other) option->excludes(other);
     }
@@ -145,13 +165,8 @@ void add_kv_type_flag(CLI::App& app, SessionOptions& options) {
 CLI::Option* add_tokens_flag(CLI::App& app, std::vector<TokenId>& tokens) {
   return add_value(app, "--tokens", "IDS", "Token ids, parted by commas; lists given one by one follow each other",
                    [&tokens](const std::string& text) -> Status {
-                     std::string_view rest = text;
-                     while (true) {
-                       const std::size_t comma = rest.find(',');
-                       WOOLLY_CHECK(take_token(rest.substr(0, comma), tokens));
-                       if (comma == std::string_view::npos) return {};
-                       rest.remove_prefix(comma + 1);
-                     }
+                     for (const std::string_view id : split_list(text)) WOOLLY_CHECK(take_token(id, tokens));
+                     return {};
                    })
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }

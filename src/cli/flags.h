@@ -27,6 +27,12 @@ using Take = std::function<Status(const std::string& text)>;
 CLI::Option* add_value(CLI::App& app, const std::string& name, const std::string& type, const std::string& help,
                        Take take);
 
+/// The parts of `text` between commas; one at least.
+std::vector<std::string_view> split_list(std::string_view text);
+
+/// `text` as a whole number in [min, max]; nothing where it is none.
+std::optional<std::uint64_t> parse_count(std::string_view text, std::uint64_t min, std::uint64_t max);
+
 /// A flag whose value is any text.
 CLI::Option* add_text(CLI::App& app, const std::string& name, const std::string& type, const std::string& help,
                       std::optional<std::string>& value);
@@ -38,6 +44,9 @@ inline constexpr std::uint64_t kMaxCount = 0x7FFFFFFF;
 CLI::Option* add_count(CLI::App& app, const std::string& name, const std::string& help,
                        std::function<void(std::uint64_t)> set, std::uint64_t min,
                        std::uint64_t max = kMaxCount);
+
+/// Keeps the flags that `option` needs or excludes out of its line in the help.
+void hide_relations(CLI::Option& option);
 
 /// At most one of `options` may be given.
 void exclude_each_other(const std::vector<CLI::Option*>& options);

@@ -42,6 +42,9 @@ class ModelArgument {
   /// long text is read.
   [[nodiscard]] Result<std::filesystem::path> find() const;
 
+  /// As -t says; 0 without it.
+  [[nodiscard]] std::size_t n_threads() const noexcept { return n_threads_; }
+
   /// Makes the engine and loads the model; prints the warnings of its tokenizer.
   [[nodiscard]] Result<LoadedModel> load(const std::filesystem::path& path) const;
 

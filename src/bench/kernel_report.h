@@ -1,0 +1,21 @@
+// A report of matrix kernels as text: for people, for programs, for tables.
+#pragma once
+
+#include <string>
+
+#include "bench/kernels.h"
+#include "bench/report.h"
+
+namespace woolly::bench {
+
+std::string to_text(const KernelReport& report, const Provenance& provenance);
+
+/// {"machine", "weights": "cached" or "memory", "rows": [{"type", "rows", "k", "columns", "kernels", "gops", "spread",
+/// "gbytes_per_second", "ops_share", "read_share"}]} and more beside. Shares and spreads are fractions, null where
+/// they were not measured.
+std::string to_json(const KernelReport& report, const Provenance& provenance);
+
+/// A header and a line for each row, which has the roofs that it is held against.
+std::string to_csv(const KernelReport& report, const Provenance& provenance);
+
+}  // namespace woolly::bench

@@ -1,0 +1,346 @@
+#include "bench/kernels.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/checked.h"
+#include "exec/act_layout.h"
+#include "exec/chunk_queue.h"
+#include "kernels/dispatch.h"
+#include "kernels/panel_format.h"
+#include "os/memory.h"
+
+namespace woolly::bench {
+namespace {
+
+using kernels::ActColumn;
+using kernels::ActFormat;
+using kernels::kPanelRows;
+using kernels::KernelTable;
+using Clock = std::chrono::steady_clock;
+
+/// Of one matrix, when caches shall hold it: half of what two cores of a server have for themselves (32 MiB of L3 for
+/// two cores of Zen 4).
+constexpr std::uint64_t kCachedBytes = std::uint64_t{16} << 20U;
+
+/// Any bits are weights, but scales should be normal numbers: subnormal ones cost some processors more. Bytes from 0x28
+/// to 0x37 are that in every float format, wherever they stand.
+void fill_with_weights(std::vector<std::byte>& rows) {
+  std::mt19937 random(20240229);  // the seed has no meaning
+  for (std::byte& byte : rows) byte = static_cast<std::byte>(0x28 + random() % 16);
+}
+
+/// Activations of one k in all formats, in the layout of the executor.
+class Inputs {
+ public:
+  static Result<std::unique_ptr<Inputs>> create(std::size_t k, std::size_t n_columns, const KernelTable& table) {
+    const exec::ActLayout layout{k};
+    WOOLLY_TRY(os::Memory memory, os::Memory::reserve(n_columns * layout.row_bytes(), "activations"));
+    auto inputs = std::unique_ptr<Inputs>(new Inputs(k, std::move(memory)));
+    std::mt19937 random(20240229);
+    for (std::size_t c = 0; c < n_columns; ++c) {
+      const exec::ActLayout::Row row = layout.row(inputs->memory_.data() + c * layout.row_bytes());
+      for (std::size_t i = 0; i < k; ++i) row.x[i] = static_cast<float>(random() % 2001) / 1000.0F - 1.0F;
+      if (k % 32 == 0) table.quantize_a32(row.x, k, row.a32);
+      if (k % 256 == 0) table.quantize_a256(row.x, k, row.a256);
+      const auto add = [&](ActFormat format, ActColumn column) {
+        inputs->columns_[static_cast<std::size_t>(format)].push_back(column);
+      };
+      add(ActFormat::kF32, {row.x, nullptr, nullptr, nullptr, nullptr, nullptr});
+      add(ActFormat::kA32, {nullptr, row.a32.q, row.a32.scale, row.a32.sums32, nullptr, row.a32.scaled_sums});
+      add(ActFormat::kA256, {nullptr, row.a256.q, row.a256.scale, row.a256.sums32, row.a256.sums16, nullptr});
+    }
+    return inputs;
+  }
+
+  [[nodiscard]] std::size_t k() const { return k_; }
+  [[nodiscard]] const ActColumn* columns(ActFormat format) const {
+    return columns_[static_cast<std::size_t>(format)].data();
+  }
+
+ private:
+  Inputs(std::size_t k, os::Memory memory) : k_(k), memory_(std::move(memory)) {}
+  std::size_t k_;
+  os::Memory memory_;
+  std::vector<ActColumn> columns_[kernels::kActFormats];
+};
+
+/// The packed weights of a type and shape: `n_held` panels in memory stand for those of one matrix after the other,
+/// over and over.
+struct Matrix {
+  quant::DType type;
+  Shape shape;
+  const Inputs* inputs;
+  std::size_t n_panels, panel_bytes;  ///< Of the matrix.
+  std::size_t n_held;
+  std::uint8_t* held = nullptr;
+  std::size_t next = 0;  ///< Of the panels held, where the next product begins.
+
+  [[nodiscard]] double ops(std::size_t n_columns) const {
+    return 2.0 * static_cast<double>(shape.n_rows) * static_cast<double>(shape.k) * static_cast<double>(n_columns);
+  }
+  [[nodiscard]] double bytes() const {
+    return static_cast<double>(shape.n_rows) * static_cast<double>(panel_bytes) / kPanelRows;
+  }
+};
+
+void fill(const Matrix& matrix, os::ThreadPool& pool) {
+  const std::size_t row_bytes = matrix.panel_bytes / kPanelRows;
+  std::vector<std::byte> rows(matrix.panel_bytes);
+  fill_with_weights(rows);
+  std::vector<std::uint8_t> panel(matrix.panel_bytes);
+  kernels::pack_panel(matrix.type, rows.data(), row_bytes, kPanelRows, matrix.shape.k, panel.data());
+  pool.parallel_for(matrix.n_held, 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      std::memcpy(matrix.held + i * matrix.panel_bytes, panel.data(), matrix.panel_bytes);
+    }
+  });
+}
+
+/// A row of the report while it is measured.
+struct Case {
+  Matrix* matrix;
+  std::size_t n_columns;
+  const KernelTable* table;
+  const kernels::MatmulKernel* kernel;
+  std::size_t n_products = 1;    ///< Of one repetition.
+  std::vector<double> rates{};  ///< Operations per second.
+};
+
+class KernelBench {
+ public:
+  KernelBench(os::ThreadPool& pool, const KernelOptions& options)
+      : pool_(pool), options_(options), queue_(pool.size()) {}
+
+  Status prepare() {
+    const std::size_t most_columns = *std::ranges::max_element(options_.columns);
+    for (const Shape& shape : options_.shapes) {
+      if (find_inputs(shape.k) != nullptr) continue;
+      WOOLLY_TRY(inputs_.emplace_back(), Inputs::create(shape.k, most_columns, *options_.tables.front()));
+    }
+    WOOLLY_CHECK(prepare_matrices());
+    for (Matrix& matrix : matrices_) {
+      for (const std::size_t n_columns : options_.columns) {
+        for (const KernelTable* table : options_.tables) {
+          cases_.push_back({&matrix, n_columns, table, table->matmul(matrix.type)});
+        }
+      }
+    }
+    std::size_t out_floats = 0;
+    for (const Matrix& matrix : matrices_) out_floats = std::max(out_floats, matrix.shape.n_rows * most_columns);
+    tile_floats_ = most_columns * kPanelRows;
+    WOOLLY_TRY(workspace_,
+               os::Memory::reserve((pool_.size() * tile_floats_ + out_floats) * sizeof(float), "results"));
+    return {};
+  }
+
+  void run() {
+    for (Case* c : in_order()) warm_up(*c);
+    for (std::size_t i = 0; i < options_.n_repetitions; ++i) {
+      for (Case* c : in_order()) measure(*c);
+    }
+  }
+
+  [[nodiscard]] std::vector<Case>& cases() { return cases_; }
+
+ private:
+  [[nodiscard]] const Inputs* find_inputs(std::size_t k) const {
+    const auto same = std::ranges::find_if(inputs_, [&](const auto& inputs) { return inputs->k() == k; });
+    return same == inputs_.end() ? nullptr : same->get();
+  }
+
+  Status prepare_matrices() {
+    for (const quant::DType type : options_.types) {
+      const quant::DTypeInfo& info = quant::info(type);
+      for (const Shape& shape : options_.shapes) {
+        if (shape.k % info.block_k != 0) {
+          return Error{ErrorCode::kInvalidArgument,
+                       fmt::format("shape {}x{} with {}: k is {}, allowed are multiples of {}", shape.n_rows, shape.k,
+                                   info.name, shape.k, info.block_k)};
+        }
+        const std::size_t n_panels = base::ceil_div(shape.n_rows, kPanelRows);
+        matrices_.push_back({type, shape, find_inputs(shape.k), n_panels, kernels::panel_bytes(type, shape.k), 0});
+      }
+    }
+    std::size_t n_bytes = 0;
+    const std::uint64_t allowed = bytes_of_matrix();
+    for (Matrix& matrix : matrices_) {
+      matrix.n_held = std::max<std::size_t>(1, allowed / matrix.panel_bytes);
+      if (!options_.is_from_memory) matrix.n_held = std::min(matrix.n_held, matrix.n_panels);
+      n_bytes += matrix.n_held * matrix.panel_bytes;
+    }
+    WOOLLY_TRY(weights_, os::Memory::reserve(n_bytes, "weights"));
+    auto* at = reinterpret_cast<std::uint8_t*>(weights_.data());
+    for (Matrix& matrix : matrices_) {
+      matrix.held = std::exchange(at, at + matrix.n_held * matrix.panel_bytes);
+      fill(matrix, pool_);
+    }
+    return {};
+  }
+
+  /// What is held of each matrix.
+  [[nodiscard]] std::uint64_t bytes_of_matrix() const {
+    if (!options_.is_from_memory) return kCachedBytes;
+    const std::uint64_t wanted = options_.effort.memory_bytes;
+    const std::uint64_t each = std::max(wanted / matrices_.size(), wanted / 8);
+    // At least half of the available memory is left to others.
+    const std::uint64_t available = os::available_memory();
+    return available == 0 ? each : std::min(each, available / 2 / matrices_.size());
+  }
+
+  /// Matrices innermost: what follows a product reads other weights, so that none of them stay in caches when they
+  /// shall come from memory.
+  [[nodiscard]] std::vector<Case*> in_order() {
+    std::vector<Case*> order;
+    const std::size_t n_each = cases_.size() / matrices_.size();
+    for (std::size_t i = 0; i < n_each; ++i) {
+      for (std::size_t m = 0; m < matrices_.size(); ++m) order.push_back(&cases_[m * n_each + i]);
+    }
+    return order;
+  }
+
+  /// Finds out how many products a repetition takes; caches, threads and clocks settle meanwhile.
+  void warm_up(Case& c) {
+    // From memory, nothing is read twice in a repetition.
+    const std::size_t most = options_.is_from_memory ? std::max<std::size_t>(1, c.matrix->n_held / c.matrix->n_panels)
+                                                     : std::size_t{1} << 20U;
+    while (seconds_of(c, c.n_products) < options_.effort.seconds && c.n_products < most) {
+      c.n_products = std::min(2 * c.n_products, most);
+    }
+  }
+
+  void measure(Case& c) {
+    seconds_of(c, base::ceil_div(c.n_products, 4));  // other weights were in the caches
+    const double seconds = seconds_of(c, c.n_products);
+    c.rates.push_back(c.matrix->ops(c.n_columns) * static_cast<double>(c.n_products) / seconds);
+  }
+
+  /// Carries `n` products out, one after the other as steps of a model, on all threads.
+  double seconds_of(const Case& c, std::size_t n) {
+    Matrix& matrix = *c.matrix;
+    const std::size_t at_once = exec::panels_per_chunk(matrix.panel_bytes, matrix.n_panels, c.n_columns, pool_.size());
+    const std::size_t n_chunks = base::ceil_div(matrix.n_panels, at_once);
+    Clock::time_point begin, end;
+    pool_.run([&](std::size_t thread) {
+      pool_.barrier();
+      if (thread == 0) begin = Clock::now();
+      for (std::size_t i = 0; i < n; ++i) {
+        exec::ChunkQueue::Round chunks(queue_, round_ + i, thread, n_chunks);
+        for (std::size_t chunk = chunks.next(); chunk < n_chunks; chunk = chunks.next()) {
+          const std::size_t last = std::min(matrix.n_panels, (chunk + 1) * at_once);
+          for (std::size_t panel = chunk * at_once; panel < last; ++panel) multiply(c, thread, i, panel);
+        }
+        pool_.barrier();
+      }
+      if (thread == 0) end = Clock::now();
+    });
+    round_ += n;
+    matrix.next = (matrix.next + n * matrix.n_panels) % matrix.n_held;
+    return std::chrono::duration<double>(end - begin).count();
+  }
+
+  /// One panel of product i since the last: to a tile of the thread's own, and from there to the result.
+  void multiply(const Case& c, std::size_t thread, std::size_t i, std::size_t panel) const {
+    const Matrix& matrix = *c.matrix;
+    const std::size_t held = (matrix.next + i * matrix.n_panels + panel) % matrix.n_held;
+    float* floats = reinterpret_cast<float*>(workspace_.data());
+    float* tile = floats + thread * tile_floats_;
+    c.kernel->run(matrix.held + held * matrix.panel_bytes, matrix.shape.k, matrix.inputs->columns(c.kernel->act),
+                  c.n_columns, tile);
+    float* out = floats + pool_.size() * tile_floats_ + panel * kPanelRows;
+    const std::size_t n_rows = std::min(kPanelRows, matrix.shape.n_rows - panel * kPanelRows);
+    for (std::size_t column = 0; column < c.n_columns; ++column) {
+      std::memcpy(out + column * matrix.shape.n_rows, tile + column * kPanelRows, n_rows * sizeof(float));
+    }
+  }
+
+  os::ThreadPool& pool_;
+  const KernelOptions& options_;
+  exec::ChunkQueue queue_;
+  std::uint64_t round_ = 0;  ///< As ChunkQueue counts them.
+  std::vector<std::unique_ptr<Inputs>> inputs_;
+  os::Memory weights_;
+  std::vector<Matrix> matrices_;
+  os::Memory workspace_;  ///< A tile for each thread, then the result [n_columns, n_rows].
+  std::size_t tile_floats_ = 0;
+  std::vector<Case> cases_;
+};
+
+/// Adds what can be seen of the roofs now to `roofs`, which has a row for each table that was asked for.
+Status measure_roofs(os::ThreadPool& pool, const KernelOptions& options, std::vector<TableRoof>& roofs) {
+  double reads = 0;
+  for (const KernelTable* table : kernels::available_tables()) {
+    const auto same = std::ranges::find(roofs, table, &TableRoof::table);
+    const bool is_best = table == kernels::available_tables().back();
+    if (same == roofs.end() && !is_best) continue;
+    WOOLLY_TRY(const Roof roof, measure_roof(*table, pool, options.effort.roof));
+    reads = std::max(reads, roof.read_bytes_per_second);
+    if (same != roofs.end()) same->roof = best_of(same->roof, roof);
+  }
+  for (TableRoof& row : roofs) row.roof.read_bytes_per_second = std::max(row.roof.read_bytes_per_second, reads);
+  return {};
+}
+
+void hold_against_roof(KernelReport& report) {
+  for (KernelRow& row : report.rows) {
+    const auto complain = [&](double share, const char* of) {
+      if (share <= kMaxRoofShare) return;
+      report.errors.push_back(fmt::format("error of the roof: {} {}x{}, {} columns, {} is at {:.0f} % of {}, so it was "
+                                          "measured too low",
+                                          quant::info(row.type).name, row.shape.n_rows, row.shape.k, row.n_columns,
+                                          row.isa, share * 100, of));
+    };
+    row.ops_share = row.ops_per_second.median / report.ops_roof(row);
+    complain(*row.ops_share, "the arithmetic");
+    if (!report.is_from_memory) continue;
+    row.read_share = row.bytes_per_second / report.roof_of(row.isa).read_bytes_per_second;
+    complain(*row.read_share, "the read bandwidth");
+  }
+}
+
+}  // namespace
+
+const Roof& KernelReport::roof_of(std::string_view isa) const {
+  const auto same = std::ranges::find_if(roofs, [&](const TableRoof& row) { return isa == row.table->name; });
+  WOOLLY_ASSERT(same != roofs.end());
+  return same->roof;
+}
+
+double KernelReport::ops_roof(const KernelRow& row) const {
+  const Roof& roof = roof_of(row.isa);
+  const bool is_float = roofs.front().table->matmul(row.type)->act == ActFormat::kF32;
+  return is_float ? roof.float_ops_per_second : roof.integer_ops_per_second;
+}
+
+Result<KernelReport> run_kernel_bench(os::ThreadPool& pool, const KernelOptions& options) {
+  WOOLLY_ASSERT(!options.types.empty() && !options.shapes.empty() && !options.columns.empty() &&
+                !options.tables.empty() && options.n_repetitions > 0);
+  KernelReport report;
+  report.machine = machine_name(pool.size());
+  report.n_threads = pool.size();
+  report.is_from_memory = options.is_from_memory;
+  KernelBench bench(pool, options);
+  WOOLLY_CHECK(bench.prepare());
+  if (options.with_roof) {
+    for (const KernelTable* table : options.tables) report.roofs.push_back({table, {}});
+    WOOLLY_CHECK(measure_roofs(pool, options, report.roofs));
+  }
+  bench.run();
+  if (options.with_roof) WOOLLY_CHECK(measure_roofs(pool, options, report.roofs));
+  for (Case& c : bench.cases()) {
+    const Summary rate = summarize(std::move(c.rates));
+    const double bytes = rate.median / c.matrix->ops(c.n_columns) * c.matrix->bytes();
+    report.rows.push_back({c.matrix->type, c.matrix->shape, c.n_columns, c.table->name, rate, bytes, {}, {}});
+  }
+  if (options.with_roof) hold_against_roof(report);
+  return report;
+}
+
+}  // namespace woolly::bench

@@ -1,0 +1,134 @@
+#include "cli/bench_kernels.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "bench/kernel_report.h"
+#include "cli/flags.h"
+#include "cli/output.h"
+#include "cli/version.h"
+#include "kernels/dispatch.h"
+#include "os/thread_pool.h"
+
+namespace woolly::cli {
+namespace {
+
+using bench::Shape;
+using kernels::KernelTable;
+
+/// Large enough for every model; a matrix of that many rows and columns of a type with blocks of 256 has half a TiB.
+constexpr std::size_t kMaxDimension = std::size_t{1} << 20U;
+
+Error refusal(std::string message) { return {ErrorCode::kInvalidArgument, std::move(message)}; }
+
+Result<quant::DType> parse_type(std::string_view text) {
+  const auto same = std::ranges::find(quant::all_dtypes(), text, &quant::DTypeInfo::name);
+  if (same != quant::all_dtypes().end()) return same->type;
+  std::string names;
+  for (const quant::DTypeInfo& info : quant::all_dtypes()) {
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", info.name);
+  }
+  return refusal(fmt::format("\"{}\", allowed are {}", text, names));
+}
+
+Result<Shape> parse_shape(std::string_view text) {
+  const std::size_t x = std::min(text.find('x'), text.size());
+  const auto n_rows = parse_count(text.substr(0, x), 1, kMaxDimension);
+  const auto k = parse_count(text.substr(std::min(x + 1, text.size())), 1, kMaxDimension);
+  if (n_rows && k) return Shape{*n_rows, *k};
+  return refusal(fmt::format("\"{}\", allowed is ROWSxK, such as 4096x4096: two whole numbers from 1 to {}", text,
+                             kMaxDimension));
+}
+
+Result<std::size_t> parse_columns(std::string_view text) {
+  constexpr std::size_t kMax = bench::KernelOptions::kMaxColumns;
+  if (const auto n = parse_count(text, 1, kMax)) return std::size_t{*n};
+  return refusal(fmt::format("\"{}\", allowed are whole numbers from 1 to {}", text, kMax));
+}
+
+/// A flag that takes values parted by commas.
+template <typename T, typename Parse>
+CLI::Option* add_list(CLI::App& app, const std::string& name, const std::string& type, const std::string& help,
+                      std::vector<T>& values, Parse parse) {
+  return add_value(app, name, type, help, [&values, parse](const std::string& text) -> Status {
+    values.clear();
+    for (const std::string_view part : split_list(text)) {
+      WOOLLY_TRY(values.emplace_back(), parse(part));
+    }
+    return {};
+  });
+}
+
+template <typename T, typename Show>
+std::string list(const std::vector<T>& values, Show show) {
+  std::string text;
+  for (const T& value : values) text += fmt::format("{}{}", text.empty() ? "" : ",", std::invoke(show, value));
+  return text;
+}
+
+std::string_view type_name(quant::DType type) { return quant::info(type).name; }
+std::string shape_name(const Shape& shape) { return fmt::format("{}x{}", shape.n_rows, shape.k); }
+
+}  // namespace
+
+KernelArguments::KernelArguments() {
+  for (const quant::DTypeInfo& info : quant::all_dtypes()) options_.types.push_back(info.type);
+  options_.shapes = {{4096, 4096}};
+  options_.columns = {1, 2, 4, 8, 32, 512};
+}
+
+CLI::Option* KernelArguments::declare(CLI::App& app) {
+  CLI::Option* kernels = app.add_flag_callback(
+      "--kernels",
+      [this, model = app.get_option("MODEL")] {
+        are_given_ = true;
+        model->required(false);
+      },
+      "Measure the matrix kernels; needs no MODEL");
+  const std::vector<CLI::Option*> own = {
+      add_list(app, "--types", "T,...", "Types of weights, such as Q4_K; without it all", options_.types, parse_type),
+      add_list(app, "--shapes", "ROWSxK,...", "Shapes of matrices of weights", options_.shapes, parse_shape)
+          ->default_str(list(options_.shapes, shape_name)),
+      add_list(app, "--columns", "N,...", "Columns of activations that are multiplied at once", options_.columns,
+               parse_columns)
+          ->default_str(list(options_.columns, [](std::size_t n) { return n; })),
+      add_list(app, "--isa", "NAME,...", "Kernel tables; without it the one that a model would get", options_.tables,
+               kernels::find_table),
+      app.add_flag("--cold", options_.is_from_memory, "Read the weights from memory; without it caches hold them")};
+  for (CLI::Option* option : own) {
+    option->needs(kernels);
+    hide_relations(*option);
+  }
+  return kernels;
+}
+
+std::string KernelArguments::command_line(const bench::KernelOptions& options, std::size_t n_threads) const {
+  return fmt::format("woolly bench --kernels --types {} --shapes {} --columns {} --isa {}{}{} -t {} -r {}",
+                     list(options.types, type_name), list(options.shapes, shape_name),
+                     fmt::join(options.columns, ","), list(options.tables, &KernelTable::name),
+                     options.is_from_memory ? " --cold" : "", options.with_roof ? "" : " --no-roof", n_threads,
+                     options.n_repetitions);
+}
+
+Status KernelArguments::run(const Common& common) const {
+  bench::KernelOptions options = options_;
+  options.n_repetitions = common.n_repetitions;
+  options.with_roof = common.with_roof;
+  if (options.tables.empty()) {
+    WOOLLY_TRY(options.tables.emplace_back(), kernels::choose_table());
+  }
+  WOOLLY_TRY(const std::unique_ptr<os::ThreadPool> pool, os::ThreadPool::create(common.n_threads));
+  WOOLLY_TRY(const bench::KernelReport report, bench::run_kernel_bench(*pool, options));
+  for (const std::string& error : report.errors) print_error(error);
+  const bench::Provenance provenance{version_number(), command_line(options, pool->size())};
+  if (common.as_json) return write_output(to_json(report, provenance));
+  return write_output(common.as_csv ? to_csv(report, provenance) : to_text(report, provenance));
+}
+
+}  // namespace woolly::cli

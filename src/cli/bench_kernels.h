@@ -1,0 +1,44 @@
+// The part of woolly bench that needs no model: --kernels.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "bench/kernels.h"
+#include "woolly/error.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace woolly::cli {
+
+/// Must stay where it is once its flags are declared.
+class KernelArguments {
+ public:
+  KernelArguments();
+
+  /// Declares --kernels, which does away with the need for MODEL, and the flags that belong to it.
+  CLI::Option* declare(CLI::App& app);
+  [[nodiscard]] bool are_given() const { return are_given_; }
+
+  struct Common {
+    std::size_t n_threads = 0;
+    std::size_t n_repetitions = 5;
+    bool with_roof = true;
+    bool as_json = false;
+    bool as_csv = false;
+  };
+  /// Measures and prints.
+  [[nodiscard]] Status run(const Common& common) const;
+
+ private:
+  [[nodiscard]] std::string command_line(const bench::KernelOptions& options, std::size_t n_threads) const;
+
+  bool are_given_ = false;
+  bench::KernelOptions options_;  ///< Without tables: that which the engine would choose.
+};
+
+}  // namespace woolly::cli

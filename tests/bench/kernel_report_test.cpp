@@ -1,0 +1,66 @@
+#include "bench/kernel_report.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "kernels/dispatch.h"
+
+namespace woolly::bench {
+namespace {
+
+using nlohmann::json;
+
+KernelReport some_report() {
+  KernelReport report;
+  report.machine = "Processor, 2 threads";
+  report.n_threads = 2;
+  report.is_from_memory = true;
+  report.roofs = {{kernels::available_tables().front(), Roof{40e9, 900e9, 1U << 30U, 230e9}}};
+  report.rows = {{quant::DType::kQ4_K, {4096, 2048}, 4, "scalar", {450e9, 0.01}, 25e9, 0.5, 0.625},
+                 {quant::DType::kF32, {64, 64}, 1, "scalar", {23e9, 0.02}, 46e9, 0.1, std::nullopt}};
+  report.errors = {"error of the roof"};
+  return report;
+}
+
+TEST(KernelReport, JsonHasTheKeysThatProgramsRelyOn) {
+  const json parsed = json::parse(to_json(some_report(), {"0.1", "woolly bench --kernels"}));
+  EXPECT_EQ(parsed["machine"], "Processor, 2 threads");
+  EXPECT_EQ(parsed["weights"], "memory");
+  EXPECT_EQ(parsed["version"], "0.1");
+  EXPECT_EQ(parsed["command"], "woolly bench --kernels");
+  ASSERT_EQ(parsed["rows"].size(), 2u);
+  EXPECT_EQ(parsed["rows"][0], json::parse(R"({"type": "Q4_K", "rows": 4096, "k": 2048, "columns": 4,
+      "kernels": "scalar", "gops": 450.0, "spread": 0.01, "gbytes_per_second": 25.0, "ops_share": 0.5,
+      "read_share": 0.625})"));
+  EXPECT_EQ(parsed["rows"][1]["read_share"], nullptr);
+  EXPECT_EQ(parsed["roofs"]["scalar"]["float_ops_per_second"], 230e9);
+  EXPECT_EQ(parsed["errors"], json({"error of the roof"}));
+}
+
+TEST(KernelReport, CsvHasTheRoofsOfEachRow) {
+  EXPECT_EQ(to_csv(some_report(), {"0.1", "woolly bench --kernels"}),
+            "machine,version,weights,type,rows,k,columns,kernels,gops,spread,gbytes_per_second,ops_per_byte,ops_share,"
+            "read_share,roof_gops,roof_gbytes_per_second,command\n"
+            "\"Processor, 2 threads\",0.1,memory,Q4_K,4096,2048,4,scalar,450.0000,0.0100,25.0000,18.0000,0.5000,0.6250,"
+            "900.0000,40.0000,woolly bench --kernels\n"
+            "\"Processor, 2 threads\",0.1,memory,F32,64,64,1,scalar,23.0000,0.0200,46.0000,0.5000,0.1000,,"
+            "230.0000,40.0000,woolly bench --kernels\n");
+  KernelReport report = some_report();
+  report.roofs.clear();
+  report.is_from_memory = false;
+  const std::string csv = to_csv(report, {});
+  EXPECT_NE(csv.find(",cached,"), std::string::npos) << csv;
+  EXPECT_NE(csv.find(",0.6250,,,\n"), std::string::npos) << csv;
+}
+
+TEST(KernelReport, TextShowsRowsAndRoofs) {
+  const std::string text = to_text(some_report(), {"0.1", ""});
+  for (const char* part : {"Processor, 2 threads", "from memory", "Q4_K", "4096x2048", "450.00", "50.0 %", "62.5 %",
+                           "int8 900 GOPS", "float32 230 GOPS", "reads 40.0 GB/s"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
+  }
+}
+
+}  // namespace
+}  // namespace woolly::bench
