@@ -49,6 +49,7 @@ void KvCache::expect(std::size_t n) {
 Result<std::uint32_t> KvCache::take() {
   if (free_.empty()) {
     WOOLLY_TRY(os::Memory slab, os::Memory::reserve(blocks_per_slab_ * layout_.block_bytes(), "keys and values"));
+    slab.populate();  // once for hundreds of tokens, which then meet no page fault
     slabs_.push_back(std::move(slab));
     for (std::size_t i = blocks_per_slab_; i > 0; --i) {
       free_.push_back(base::narrow<std::uint32_t>(counts_.size() + i - 1));

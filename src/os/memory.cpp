@@ -24,6 +24,11 @@ Error refused(std::uint64_t bytes, const char* purpose, const char* reason) {
                                                  bytes, static_cast<double>(bytes) / (1 << 30), reason)};
 }
 
+std::uint64_t page_size() {
+  static const auto size = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  return size;
+}
+
 }  // namespace
 
 Result<Memory> Memory::reserve(std::uint64_t bytes, const char* purpose) {
@@ -69,9 +74,15 @@ Memory::~Memory() {
   if (mapping_ != nullptr) munmap(mapping_, static_cast<std::size_t>(mapping_size_));
 }
 
+void Memory::populate() noexcept {
+  // MADV_POPULATE_WRITE gains nothing over this where there are huge pages (16 MiB in 0.6 ms either way), and is missing
+  // before Linux 5.14.
+  for (std::uint64_t at = 0; at < size_; at += page_size()) const_cast<volatile std::byte*>(data_)[at] = std::byte{0};
+}
+
 void Memory::discard(std::uint64_t offset, std::uint64_t bytes) noexcept {
   WOOLLY_ASSERT(offset <= size_ && bytes <= size_ - offset);
-  static const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  const std::uint64_t page = page_size();
   const std::uint64_t end = offset + bytes;
   const std::uint64_t first_page = base::round_up(offset, page);
   const std::uint64_t last_page = end / page * page;

@@ -20,6 +20,9 @@ class Memory {
   Memory& operator=(Memory&& other) noexcept;
   ~Memory();
 
+  /// Takes all pages now, so that no later touch has to wait for one. Only before anything is written.
+  void populate() noexcept;
+
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
   /// The bytes [offset, offset + bytes), which must lie inside, read as zero afterwards; whole pages among them are

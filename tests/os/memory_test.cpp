@@ -1,11 +1,14 @@
 #include "os/memory.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 namespace woolly::os {
 namespace {
@@ -55,6 +58,17 @@ TEST(Memory, RejectsZeroBytes) {
   const auto memory = Memory::reserve(0, "weights");
   ASSERT_FALSE(memory);
   EXPECT_EQ(memory.error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST(Memory, PopulatedMemoryIsThereAndZero) {
+  auto memory = Memory::reserve(4 * kMiB + 123, "test");
+  ASSERT_TRUE(memory);
+  memory->populate();
+  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  std::vector<unsigned char> is_resident((memory->size() + page - 1) / page);
+  ASSERT_EQ(::mincore(memory->data(), memory->size(), is_resident.data()), 0);
+  EXPECT_EQ(std::ranges::count_if(is_resident, [](unsigned char flags) { return (flags & 1U) == 0; }), 0);
+  EXPECT_TRUE(is_all(memory->data(), memory->size(), 0));
 }
 
 TEST(Memory, DiscardZeroesExactlyTheRange) {
