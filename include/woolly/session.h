@@ -46,6 +46,8 @@ class Session {
   Status restore(std::span<const std::byte> state);
 
   struct Parts;
+  /// For the library's own use.
+  [[nodiscard]] Parts& parts() const noexcept { return *parts_; }
 
  private:
   explicit Session(std::unique_ptr<Parts> parts);

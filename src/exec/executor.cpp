@@ -66,14 +66,20 @@ struct Executor::State {
   std::vector<std::uint32_t> positions;  ///< [max_rows].
   std::vector<std::uint32_t> slice_of;   ///< [max_rows].
   bool has_single_rows = false;          ///< No sequence has more than one row.
+  Recorder* recorder = nullptr;
 
   State(const plan::Plan& p, const pack::Weights& w, os::ThreadPool& threads, const plan::Limits& l, const KvLayout& k)
       : plan(p), weights(w), pool(threads), table(*p.kernels), limits(l), kv(k), queue(threads.size()) {}
 
   void take_batch(const Batch& b);
+  [[nodiscard]] Work work_of_batch() const;
 
   // One thread's walk and its steps.
+  template <typename Watch>
   struct Walk;
+  /// All threads' walks, thread i timed by `watch_of(i)`.
+  template <typename WatchOf>
+  void walk(WatchOf watch_of);
 };
 
 void Executor::State::take_batch(const Batch& b) {
@@ -89,7 +95,23 @@ void Executor::State::take_batch(const Batch& b) {
   }
 }
 
-/// One thread's walk through the plan. Every thread takes the same turns; a barrier ends each phase.
+Work Executor::State::work_of_batch() const {
+  const bool has_logits = !batch->logit_rows.empty();
+  Work work{.n_runs = 1,
+            .n_rows = batch->tokens.size(),
+            .n_logit_runs = has_logits ? 1U : 0U,
+            .n_logit_rows = batch->logit_rows.size()};
+  for (const Slice& slice : batch->slices) {
+    const std::uint64_t n_before = slice.sequence->n_tokens(), n = slice.n_rows;
+    work.n_positions += n_before + n;
+    work.n_pairs += n_before * n + n * (n + 1) / 2;
+  }
+  return work;
+}
+
+/// One thread's walk through the plan. Every thread takes the same turns; a barrier ends each phase. `Watch` times it: a
+/// Stopwatch&, or NoStopwatch, which leaves no instruction.
+template <typename Watch>
 struct Executor::State::Walk {
   State& s;
   std::size_t thread;
@@ -97,21 +119,32 @@ struct Executor::State::Walk {
   Scratch& mine;
   std::size_t n_rows;
   std::uint64_t round;
+  Watch watch;
 
-  Walk(State& state, std::size_t t)
+  Walk(State& state, std::size_t t, Watch w)
       : s(state),
         thread(t),
         n_threads(state.pool.size()),
         mine(state.scratch[t]),
         n_rows(state.batch->tokens.size()),
-        round(state.round) {}
+        round(state.round),
+        watch(w) {}
 
   void run() {
+    watch.enter(0, n_rows);
+    watch.lap(Phase::kStart);
+    std::size_t index = 0;
     for (const BoundStep& step : s.steps) {
       const auto* select = std::get_if<BoundSelectRows>(&step);
       if (select != nullptr && s.batch->logit_rows.empty()) return;
+      watch.enter(index++, n_rows);
       std::visit([&](const auto& op) { (*this)(op); }, step);
     }
+  }
+
+  void barrier() {
+    s.pool.barrier();
+    watch.lap(Phase::kWait);
   }
 
   ChunkQueue::Round chunks(std::size_t n) { return {s.queue, round++, thread, n}; }
@@ -129,7 +162,8 @@ struct Executor::State::Walk {
       s.weights.decode_row(*op.table, token, mine.row, op.out.row(row));
       model::rope_angles(s.plan.spec.rope, s.frequencies, s.positions[row], s.angles + row * n_rot);
     });
-    s.pool.barrier();
+    watch.lap(Phase::kEmbed);
+    barrier();
   }
 
   /// Norm and the formats that a linear step's kernels read, for one row of its input.
@@ -158,30 +192,34 @@ struct Executor::State::Walk {
       for (std::size_t row = 0; row < n_rows; ++row) {
         prepare(op, row, s.act.row(mine.activations + row * s.act.row_bytes()), mine.columns, row);
       }
+      watch.lap(Phase::kPrepare);
       return mine.columns;
     }
     for_my_rows([&](std::size_t row) {
       prepare(op, row, s.act.row(s.shared_activations + row * s.act.row_bytes()), s.shared_columns, row);
     });
-    s.pool.barrier();
+    watch.lap(Phase::kPrepare);
+    barrier();
     return s.shared_columns;
   }
 
   /// Multiplies one panel of a projection by all rows, scaled and biased, to `tile` [n_rows, kPanelRows].
-  void project(const BoundProjection& projection, std::size_t panel, const Columns& columns, float* tile) const {
+  void project(const BoundProjection& projection, std::size_t panel, const Columns& columns, float* tile) {
     const std::uint8_t* panel_bytes = projection.panels + panel * projection.panel_stride;
     projection.kernel->run(panel_bytes, width_of_input, columns.of[static_cast<std::size_t>(projection.kernel->act)],
                            n_rows, tile);
+    watch.lap(Phase::kKernel);
     if (projection.scale == 1.0F && projection.bias == nullptr) return;
     const float* bias = projection.bias == nullptr ? nullptr : projection.bias + panel * kPanelRows;
     const std::size_t n = std::min(kPanelRows, projection.n_rows - panel * kPanelRows);
     for (std::size_t row = 0; row < n_rows; ++row) {
       s.table.affine(tile + row * kPanelRows, projection.scale, bias, n, tile + row * kPanelRows);
     }
+    watch.lap(Phase::kEpilogue);
   }
   std::size_t width_of_input = 0;
 
-  void finish_panel(const BoundLinear& op, const BoundProjection& projection, std::size_t panel) const {
+  void finish_panel(const BoundLinear& op, const BoundProjection& projection, std::size_t panel) {
     const std::size_t column = projection.out_column + panel * kPanelRows;
     const std::size_t n = std::min(kPanelRows, projection.n_rows - panel * kPanelRows);
     for (std::size_t row = 0; row < n_rows; ++row) {
@@ -193,6 +231,7 @@ struct Executor::State::Walk {
         case plan::Epilogue::kSwiGlu: s.table.swiglu(y, mine.tiles[1] + row * kPanelRows, n, out); break;
       }
     }
+    watch.lap(Phase::kEpilogue);
   }
 
   void operator()(const BoundLinear& op) {
@@ -221,7 +260,7 @@ struct Executor::State::Walk {
         }
       }
     }
-    s.pool.barrier();
+    barrier();
   }
 
   /// Rotates queries and key of one row and key-value head and appends key and value to the cache.
@@ -281,13 +320,15 @@ struct Executor::State::Walk {
     for (std::size_t unit = units.next(); unit < n_units; unit = units.next()) {
       const std::size_t row = unit / n_kv_heads, kv_head = unit % n_kv_heads;
       append(op, row, kv_head);
+      watch.lap(Phase::kAppend);
       if (!s.has_single_rows) continue;
       // No other row of this sequence is in the batch, so its keys are complete.
       for (std::size_t first = 0; first < group; first += kernels::kMaxQueries) {
         attend(op, s.batch->slices[s.slice_of[row]], kv_head, first, std::min(group, first + kernels::kMaxQueries));
       }
+      watch.lap(Phase::kAttention);
     }
-    s.pool.barrier();
+    barrier();
     if (!s.has_single_rows) attend_all(op);
   }
 
@@ -305,8 +346,9 @@ struct Executor::State::Walk {
       const Slice& of = s.batch->slices[slice];
       const std::size_t first = local / n_kv_heads * kernels::kMaxQueries;
       attend(op, of, local % n_kv_heads, first, std::min(of.n_rows * group, first + kernels::kMaxQueries));
+      watch.lap(Phase::kAttention);
     }
-    s.pool.barrier();
+    barrier();
   }
 
   void operator()(const BoundSelectRows& op) {
@@ -320,14 +362,26 @@ struct Executor::State::Walk {
       }
     }
     n_rows = wanted.size();
-    s.pool.barrier();
+    watch.lap(Phase::kSelect);
+    barrier();
   }
 };
+
+template <typename WatchOf>
+void Executor::State::walk(WatchOf watch_of) {
+  pool.run([&](std::size_t thread) {
+    Walk<decltype(watch_of(thread))> walk(*this, thread, watch_of(thread));
+    walk.run();
+    if (thread == 0) round = walk.round;  // all threads have left the rounds behind when the region ends
+  });
+}
 
 Executor::Executor(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Executor::~Executor() = default;
 
 const plan::Limits& Executor::limits() const noexcept { return state_->limits; }
+
+void Executor::record_to(Recorder* recorder) noexcept { state_->recorder = recorder; }
 
 Result<std::unique_ptr<Executor>> Executor::create(const plan::Plan& plan, const pack::Weights& weights,
                                                    os::ThreadPool& pool, const plan::Limits& limits,
@@ -389,11 +443,12 @@ Logits Executor::run(const Batch& batch) {
   WOOLLY_ASSERT(!batch.tokens.empty() && batch.tokens.size() <= s.limits.max_rows);
   WOOLLY_ASSERT(batch.logit_rows.size() <= s.limits.max_logit_rows);
   s.take_batch(batch);
-  s.pool.run([&](std::size_t thread) {
-    State::Walk walk(s, thread);
-    walk.run();
-    if (thread == 0) s.round = walk.round;  // all threads have left the rounds behind when the region ends
-  });
+  if (s.recorder == nullptr) {
+    s.walk([](std::size_t) { return NoStopwatch{}; });
+  } else {
+    s.recorder->begin_run(s.has_single_rows ? Stage::kGeneration : Stage::kPrompt, s.work_of_batch());
+    s.walk([&](std::size_t thread) -> Stopwatch& { return s.recorder->stopwatch(thread); });
+  }
   for (const Slice& slice : batch.slices) slice.sequence->advance(slice.n_rows);
   s.batch = nullptr;
   return {s.logits, batch.logit_rows.size(), s.plan.spec.vocab_size};

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "exec/batch.h"
+#include "exec/recorder.h"
 #include "os/thread_pool.h"
 #include "pack/weights.h"
 #include "plan/compile.h"
@@ -33,6 +34,10 @@ class Executor {
   ~Executor();
 
   [[nodiscard]] const plan::Limits& limits() const noexcept;
+
+  /// Times every run from here on; nullptr, as in the beginning, times none. `recorder` is borrowed, and made for the
+  /// steps of the plan and the threads of the pool.
+  void record_to(Recorder* recorder) noexcept;
 
   /// Runs `batch` (at most limits().max_rows rows and limits().max_logit_rows rows of logits; token ids inside the
   /// vocabulary) and advances its sequences. The numbers do not depend on what else is in the batch, on how a sequence
