@@ -103,6 +103,14 @@ CLI::Option* add_text(CLI::App& app, const std::string& name, const std::string&
   });
 }
 
+CLI::Option* add_output_file_flag(CLI::App& app, const std::string& name, const std::string& help, std::string& file) {
+  return add_value(app, name, "FILE", help, [&file](const std::string& text) -> Status {
+    if (text.empty()) return refusal("empty, allowed is the name of a file");
+    file = text;
+    return {};
+  });
+}
+
 CLI::Option* add_count(CLI::App& app, const std::string& name, const std::string& help,
                        std::function<void(std::uint64_t)> set, std::uint64_t min, std::uint64_t max) {
   return add_value(app, name, "N", help, [=, set = std::move(set)](const std::string& text) -> Status {

@@ -37,6 +37,9 @@ std::optional<std::uint64_t> parse_count(std::string_view text, std::uint64_t mi
 CLI::Option* add_text(CLI::App& app, const std::string& name, const std::string& type, const std::string& help,
                       std::optional<std::string>& value);
 
+/// A flag whose value is the name of a file to write.
+CLI::Option* add_output_file_flag(CLI::App& app, const std::string& name, const std::string& help, std::string& file);
+
 /// Where nothing sets a lower limit: more tokens than any context holds.
 inline constexpr std::uint64_t kMaxCount = 0x7FFFFFFF;
 
