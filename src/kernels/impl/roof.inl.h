@@ -4,6 +4,9 @@
 
 #include "kernels/kernel_table.h"
 #include "simd/vec.h"
+#if defined(WOOLLY_ISA_AMX)
+#include "simd/tiles_amx.h"
+#endif
 
 namespace woolly::kernels::WOOLLY_ISA {
 namespace simd = woolly::simd::WOOLLY_ISA;
@@ -64,10 +67,18 @@ constexpr std::size_t n_registers() {
 /// Sums that do not depend on each other: two multiplications may begin in a cycle and take 4 or 5, so there are twelve
 /// registers of them.
 constexpr std::size_t kFloatSums = 12 / n_registers<simd::F32>();
+#if !defined(WOOLLY_ISA_AMX)
 /// Fewer where a product of four bytes takes several steps (`dot_s8` has no bias there): these need registers, and the
 /// sum itself is quick.
 constexpr std::size_t kIntegerSums = simd::kSignedBias == 0 ? 4 : 12 / n_registers<simd::I32>();
+#endif
 
+#if defined(WOOLLY_ISA_AMX)
+std::uint64_t integer_loop(std::uint64_t n_turns) noexcept {
+  const simd::TileShapes<64> shapes;
+  return simd::multiply_tiles_of_zeros(n_turns);
+}
+#else
 std::uint64_t integer_loop(std::uint64_t n_turns) noexcept {
   // The factors are at right angles, so that no sum ever grows, on any table.
   std::uint8_t bytes[64];
@@ -93,6 +104,7 @@ std::uint64_t integer_loop(std::uint64_t n_turns) noexcept {
   for (std::size_t i = 0; i < kIntegerSums; ++i) forget(sums[i]);
   return n_turns * kIntegerSums * 64 * 2;
 }
+#endif
 
 std::uint64_t float_loop(std::uint64_t n_turns) noexcept {
   simd::F32 factor = simd::splat(1.0F), zero = simd::splat(0.0F);  // so that no sum ever grows
