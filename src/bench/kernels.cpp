@@ -95,8 +95,9 @@ void fill(const Matrix& matrix, os::ThreadPool& pool) {
   const std::size_t row_bytes = matrix.panel_bytes / kPanelRows;
   std::vector<std::byte> rows(matrix.panel_bytes);
   fill_with_weights(rows);
+  const kernels::MatmulKernel* kernel = kernels::available_tables().back()->matmul(matrix.type);
   std::vector<std::uint8_t> panel(matrix.panel_bytes);
-  kernels::pack_panel(matrix.type, rows.data(), row_bytes, kPanelRows, matrix.shape.k, panel.data());
+  kernel->pack(reinterpret_cast<const std::uint8_t*>(rows.data()), row_bytes, kPanelRows, matrix.shape.k, panel.data());
   pool.parallel_for(matrix.n_held, 1, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
       std::memcpy(matrix.held + i * matrix.panel_bytes, panel.data(), matrix.panel_bytes);

@@ -52,11 +52,14 @@ std::string roof_text(const Report& report) {
 
 std::string to_text(const Report& report, const Provenance& provenance) {
   const std::vector<std::string> names = peer_names(report);
-  std::string out = fmt::format("{}, {} kernels, woolly {}\n{}: {:.1f} MB of matrices for each token\n{}\n",
-                                report.machine, report.kernels, provenance.version, report.model,
-                                static_cast<double>(report.work.matrix_bytes) / 1e6, roof_text(report));
+  std::string out = fmt::format("{}, {} kernels, woolly {}\n{}: {:.1f} MB of matrices for each token\n", report.machine,
+                                report.kernels, provenance.version, report.model,
+                                static_cast<double>(report.work.matrix_bytes) / 1e6);
   const auto width = [](const std::string& name) { return std::max<std::size_t>(name.size(), 18); };
   const auto put = std::back_inserter(out);
+  const Load& load = provenance.load;
+  fmt::format_to(put, "load: {:.1f} MB of weights in {:.2f} s, {:.2f} GB/s\n{}\n", static_cast<double>(load.bytes) / 1e6,
+                 load.seconds, load.bytes_per_second() / 1e9, roof_text(report));
   fmt::format_to(put, "{:<8}{:>12}{:>9}{:>9}", "test", "tokens/s", "spread", "roof");
   for (const std::string& name : names) fmt::format_to(put, "  {:>{}}", name, width(name));
   out += '\n';
@@ -95,6 +98,10 @@ std::string to_json(const Report& report, const Provenance& provenance) {
                      {"kernels", report.kernels},
                      {"version", provenance.version},
                      {"command", provenance.command},
+                     {"load",
+                      {{"seconds", provenance.load.seconds},
+                       {"bytes", provenance.load.bytes},
+                       {"bytes_per_second", provenance.load.bytes_per_second()}}},
                      {"matrix_bytes", report.work.matrix_bytes},
                      {"roof_before", roof_json(report.roof_before)},
                      {"roof_after", roof_json(report.roof_after)},

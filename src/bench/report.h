@@ -1,6 +1,7 @@
 // A benchmark's report as text: for people, for programs, for tables.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -8,10 +9,19 @@
 
 namespace woolly::bench {
 
+/// What the program did to get a model.
+struct Load {
+  double seconds = 0;
+  std::uint64_t bytes = 0;  ///< Of its weights.
+
+  [[nodiscard]] double bytes_per_second() const { return seconds > 0 ? static_cast<double>(bytes) / seconds : 0; }
+};
+
 /// What only the program knows of itself.
 struct Provenance {
   std::string version;
   std::string command;  ///< The command line, words quoted where a shell would want it.
+  Load load{};
 };
 
 std::string to_text(const Report& report, const Provenance& provenance);

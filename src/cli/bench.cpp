@@ -100,7 +100,8 @@ Status run_command(const BenchArguments& arguments) {
   WOOLLY_TRY(const LoadedModel loaded, arguments.model.load(path));
   WOOLLY_TRY(const bench::Report report, bench::run_bench(*loaded.engine, loaded.model, path, options));
   for (const std::string& error : report.errors) print_error(error);
-  const bench::Provenance provenance{version_number(), command_line(arguments, path.string(), report.n_threads)};
+  const bench::Provenance provenance{version_number(), command_line(arguments, path.string(), report.n_threads),
+                                     {loaded.load_time.count(), loaded.model->weight_bytes()}};
   if (arguments.as_json) return write_output(to_json(report, provenance));
   return write_output(arguments.as_csv ? to_csv(report, provenance) : to_text(report, provenance));
 }

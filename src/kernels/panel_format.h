@@ -5,13 +5,15 @@
 //
 //   words  [n_words][32]  16-bit fields of the file block (scales), row by row
 //   bytes  [n_bytes][32]  8-bit fields of the file block (small scales and their bits), row by row
-//   then for each 32 columns, the planes that the code of a weight is split into:
-//   6-bit plane   4 pairs of groups x 3 lines; with the codes v0, v1 (rows 0-15 and 16-31 of the first group), v2, v3 (of
-//                 the second): v0 | v3 >> 4 << 6, v1 | (v3 >> 2 & 3) << 6, v2 | (v3 & 3) << 6
-//   8-bit plane   8 groups of 4 columns x 2 lines of 64 bytes; line h: byte 4L+j = code of row 16h+L, column 4g+j
-//   4-bit plane   8 lines; line g: byte 4L+j = code of row L | code of row 16+L << 4, column 4g+j
-//   2-bit plane   4 lines; line g/2: the same bytes, field (g%2)*2+h of two bits for row 16h+L
-//   1-bit plane   2 lines; line g/4: the same bytes, bit (g%4)*2+h
+//   then for each 32 columns, the planes that the codes of the weights are split into: one of the low bits of each code
+//   and, behind it, one of the high bits, if the file keeps them apart
+//
+// A plane is made of lines of 64 bytes. Byte 4L+j of a line belongs to row L or 16+L and to column j of a group of four:
+//
+//   n-bit plane   2n lines; group g (0..7), rows 16h+L: bits v*n%8 and on of line v*n/8, where v = 2g+h
+//   6-bit plane   in place of a 4-bit and a 2-bit plane: 3 lines for each pair of groups; with the codes v0, v1 (rows 0-15
+//                 and 16-31 of the first group), v2, v3 (of the second): v0 | v3 >> 4 << 6, v1 | (v3 >> 2 & 3) << 6,
+//                 v2 | (v3 & 3) << 6
 //
 // A line thus holds 16 rows by 4 columns in the order that a four-way int8 dot product wants, with rows as lanes, so
 // that no sum ever crosses lanes. Float types have blocks of one column: 32 elements, row by row.
@@ -26,38 +28,52 @@
 
 namespace woolly::kernels {
 
+/// Where a file block has some bits of every code: those of column i are the field i / span % n of byte
+/// at + i / (span * n) * span + i % span, with n = 8 / n_bits fields in a byte.
+struct CodeBits {
+  std::uint32_t n_bits;  ///< 1, 2, 4 or 8; 0 where there are none.
+  std::uint32_t at, span;
+
+  [[nodiscard, gnu::always_inline]] constexpr std::size_t byte_of(std::size_t column) const {
+    return at + column / (span * (8 / n_bits)) * span + column % span;
+  }
+  [[nodiscard, gnu::always_inline]] constexpr unsigned shift_of(std::size_t column) const {
+    return static_cast<unsigned>(column / span % (8 / n_bits)) * n_bits;
+  }
+  [[nodiscard, gnu::always_inline]] constexpr unsigned mask() const { return (1U << n_bits) - 1; }
+};
+
 struct PanelFormat {
   quant::DType type;
   std::uint32_t block_k;
   std::uint32_t block_bytes;  ///< Of one row in the file; a packed block has 32 times as many.
   std::uint32_t n_words, words_at;  ///< 16-bit fields, and where they begin in the file block.
   std::uint32_t n_bytes, bytes_at;  ///< 8-bit fields likewise.
-  bool plane8, plane6, plane4, plane2, plane1;
+  CodeBits low, high;
 
   [[nodiscard, gnu::always_inline]] constexpr std::uint32_t header_bytes() const { return 32 * (2 * n_words + n_bytes); }
   /// Of the planes of 32 columns.
-  [[nodiscard, gnu::always_inline]] constexpr std::uint32_t sub_bytes() const {
-    return (plane8 ? 1024U : 0U) + (plane6 ? 768U : 0U) + (plane4 ? 512U : 0U) + (plane2 ? 256U : 0U) + (plane1 ? 128U : 0U);
-  }
+  [[nodiscard, gnu::always_inline]] constexpr std::uint32_t sub_bytes() const { return 128 * (low.n_bits + high.n_bits); }
   [[nodiscard, gnu::always_inline]] constexpr std::uint32_t packed_bytes() const { return 32 * block_bytes; }
+  [[nodiscard, gnu::always_inline]] constexpr bool has_plane6() const { return low.n_bits == 4 && high.n_bits == 2; }
 };
 
 /// The rows of the quantized types; float types are packed element by element.
-/// Type, block_k, block_bytes, words and where, bytes and where, planes of 8, 6, 4, 2 and 1 bits.
+/// Type, block_k, block_bytes, words and where, bytes and where, low bits of the codes, high bits.
 static constexpr PanelFormat kPanelFormats[] = {
-    {quant::DType::kQ4_0, 32, 18, 1, 0, 0, 0, false, false, true, false, false},
-    {quant::DType::kQ4_1, 32, 20, 2, 0, 0, 0, false, false, true, false, false},
-    {quant::DType::kQ5_0, 32, 22, 1, 0, 0, 0, false, false, true, false, true},
-    {quant::DType::kQ5_1, 32, 24, 2, 0, 0, 0, false, false, true, false, true},
-    {quant::DType::kQ8_0, 32, 34, 1, 0, 0, 0, true, false, false, false, false},
-    {quant::DType::kQ2_K, 256, 84, 2, 80, 16, 0, false, false, false, true, false},
-    {quant::DType::kQ3_K, 256, 110, 1, 108, 12, 96, false, false, false, true, true},
-    {quant::DType::kQ4_K, 256, 144, 2, 0, 12, 4, false, false, true, false, false},
-    {quant::DType::kQ5_K, 256, 176, 2, 0, 12, 4, false, false, true, false, true},
-    {quant::DType::kQ6_K, 256, 210, 1, 208, 16, 192, false, true, false, false, false},
-    {quant::DType::kIQ4_NL, 32, 18, 1, 0, 0, 0, false, false, true, false, false},
-    {quant::DType::kIQ4_XS, 256, 136, 2, 0, 4, 4, false, false, true, false, false},
-    {quant::DType::kMXFP4, 32, 17, 0, 0, 1, 0, false, false, true, false, false},
+    {quant::DType::kQ4_0, 32, 18, 1, 0, 0, 0, {4, 2, 16}, {}},
+    {quant::DType::kQ4_1, 32, 20, 2, 0, 0, 0, {4, 4, 16}, {}},
+    {quant::DType::kQ5_0, 32, 22, 1, 0, 0, 0, {4, 6, 16}, {1, 2, 1}},
+    {quant::DType::kQ5_1, 32, 24, 2, 0, 0, 0, {4, 8, 16}, {1, 4, 1}},
+    {quant::DType::kQ8_0, 32, 34, 1, 0, 0, 0, {8, 2, 32}, {}},
+    {quant::DType::kQ2_K, 256, 84, 2, 80, 16, 0, {2, 16, 32}, {}},
+    {quant::DType::kQ3_K, 256, 110, 1, 108, 12, 96, {2, 32, 32}, {1, 0, 32}},
+    {quant::DType::kQ4_K, 256, 144, 2, 0, 12, 4, {4, 16, 32}, {}},
+    {quant::DType::kQ5_K, 256, 176, 2, 0, 12, 4, {4, 48, 32}, {1, 16, 32}},
+    {quant::DType::kQ6_K, 256, 210, 1, 208, 16, 192, {4, 0, 64}, {2, 128, 32}},
+    {quant::DType::kIQ4_NL, 32, 18, 1, 0, 0, 0, {4, 2, 16}, {}},
+    {quant::DType::kIQ4_XS, 256, 136, 2, 0, 4, 4, {4, 8, 16}, {}},
+    {quant::DType::kMXFP4, 32, 17, 0, 0, 1, 0, {4, 1, 16}, {}},
 };
 
 /// The row of a quantized type; there must be one.
@@ -75,12 +91,7 @@ static constexpr bool sizes_agree() {
 }
 static_assert(sizes_agree(), "a packed block takes exactly the bytes of its file blocks");
 
-/// Packs rows [0, n_rows) of a matrix, each `row_stride` bytes after the last and `k` columns long in file layout, to one panel;
-/// n_rows <= 32, the other rows become zero (codes and scales). `panel` holds k / block_k * packed bytes.
-void pack_panel(quant::DType type, const std::byte* rows, std::size_t row_stride, std::size_t n_rows, std::size_t k,
-                std::uint8_t* panel) noexcept;
-
-/// The inverse for one row (0 .. 31): its `k` columns in file layout.
+/// One row (0 .. 31) of a panel as the file has it: `k` columns. The inverse of MatmulKernel::pack.
 void unpack_row(quant::DType type, const std::uint8_t* panel, std::size_t row, std::size_t k, std::byte* out) noexcept;
 
 /// The bytes of a panel of `k` columns.

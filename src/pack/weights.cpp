@@ -13,28 +13,32 @@
 namespace woolly::pack {
 namespace {
 
-/// Bytes that a thread reads and packs at once: large enough that the system call costs nothing, small enough that
-/// what was read is still in the cache when it is packed.
-constexpr std::uint64_t kPieceBytes = 1U << 20U;
+/// Bytes that a thread reads and packs at once: enough that the system call costs nothing; and what was read and what it
+/// becomes both stay in a second-level cache of 1 MiB.
+constexpr std::uint64_t kPieceBytes = 256U << 10U;
+/// Bytes that a thread packs before it takes its next share: several huge pages. Threads whose places were near each other
+/// would come upon an untouched huge page at the same time, and each would clear one for it.
+constexpr std::uint64_t kShareBytes = 8U << 20U;
 
 /// Consecutive panels of one matrix.
-struct Piece {
+struct Panels {
   const plan::PackedMatrix* matrix;
-  std::size_t first_panel, n_panels;
+  std::size_t first, n;
 };
 
 std::uint64_t row_bytes(const plan::PackedMatrix& matrix) { return matrix.tensor->size / matrix.n_rows; }
+std::uint64_t panel_bytes(const plan::PackedMatrix& matrix) { return row_bytes(matrix) * kernels::kPanelRows; }
 
-std::vector<Piece> cut(const plan::Plan& plan, std::uint64_t* largest) {
-  std::vector<Piece> pieces;
-  *largest = 1;
-  for (const plan::PackedMatrix& matrix : plan.matrices) {
-    const std::uint64_t panel_bytes = row_bytes(matrix) * kernels::kPanelRows;
-    const auto at_once = static_cast<std::size_t>(std::max<std::uint64_t>(1, kPieceBytes / panel_bytes));
-    for (std::size_t panel = 0; panel < matrix.n_panels(); panel += at_once) {
-      pieces.push_back({&matrix, panel, std::min(at_once, matrix.n_panels() - panel)});
-    }
-    *largest = std::max(*largest, panel_bytes * std::min(at_once, matrix.n_panels()));
+/// Panels that have about `bytes` bytes together.
+std::size_t panels_in(std::uint64_t bytes, const plan::PackedMatrix& matrix) {
+  return static_cast<std::size_t>(std::max<std::uint64_t>(1, bytes / panel_bytes(matrix)));
+}
+
+std::vector<Panels> cut(const Panels& panels, std::uint64_t bytes) {
+  const std::size_t at_once = panels_in(bytes, *panels.matrix);
+  std::vector<Panels> pieces;
+  for (std::size_t i = 0; i < panels.n; i += at_once) {
+    pieces.push_back({panels.matrix, panels.first + i, std::min(at_once, panels.n - i)});
   }
   return pieces;
 }
@@ -48,19 +52,24 @@ Result<const std::byte*> fetch(const os::TensorSource& source, const gguf::Tenso
   return buffer;
 }
 
-Status pack_piece(const os::TensorSource& source, const Piece& piece, std::byte* buffer, std::byte* out) {
+Status pack_piece(const os::TensorSource& source, const Panels& piece, std::byte* buffer, std::byte* out) {
   const plan::PackedMatrix& matrix = *piece.matrix;
   const std::uint64_t stride = row_bytes(matrix);
-  const std::size_t first_row = piece.first_panel * kernels::kPanelRows;
-  const auto n_rows = static_cast<std::size_t>(
-      std::min<std::uint64_t>(piece.n_panels * kernels::kPanelRows, matrix.n_rows - first_row));
+  const std::size_t first_row = piece.first * kernels::kPanelRows;
+  const auto n_rows =
+      static_cast<std::size_t>(std::min<std::uint64_t>(piece.n * kernels::kPanelRows, matrix.n_rows - first_row));
   WOOLLY_TRY(const std::byte* rows, fetch(source, *matrix.tensor, first_row * stride, n_rows * stride, buffer));
-  for (std::size_t i = 0; i < piece.n_panels; ++i) {
+  for (std::size_t i = 0; i < piece.n; ++i) {
     const std::size_t row = i * kernels::kPanelRows;
-    auto* panel = reinterpret_cast<std::uint8_t*>(out + matrix.offset + (piece.first_panel + i) * matrix.panel_stride);
-    kernels::pack_panel(matrix.tensor->type, rows + row * stride, stride, std::min(kernels::kPanelRows, n_rows - row),
-                        matrix.n_cols, panel);
+    auto* panel = reinterpret_cast<std::uint8_t*>(out + matrix.offset + (piece.first + i) * matrix.panel_stride);
+    matrix.kernel->pack(reinterpret_cast<const std::uint8_t*>(rows) + row * stride, stride,
+                        std::min(kernels::kPanelRows, n_rows - row), static_cast<std::size_t>(matrix.n_cols), panel);
   }
+  return {};
+}
+
+Status pack_share(const os::TensorSource& source, const Panels& share, std::byte* buffer, std::byte* out) {
+  for (const Panels& piece : cut(share, kPieceBytes)) WOOLLY_CHECK(pack_piece(source, piece, buffer, out));
   return {};
 }
 
@@ -89,21 +98,25 @@ Status pack_vectors(const plan::Plan& plan, const os::TensorSource& source, std:
 
 Result<Weights> fulfil(const plan::Plan& plan, const os::TensorSource& source, os::ThreadPool& pool) {
   WOOLLY_TRY(os::Memory memory, os::Memory::reserve(plan.weight_bytes, "weights"));
-  std::uint64_t largest = 0;
-  const std::vector<Piece> pieces = cut(plan, &largest);
-  const std::uint64_t buffer_bytes = base::round_up(largest, 4096);
+  std::vector<Panels> shares;
+  std::uint64_t largest_piece = 1;
+  for (const plan::PackedMatrix& matrix : plan.matrices) {
+    for (const Panels& share : cut({&matrix, 0, matrix.n_panels()}, kShareBytes)) shares.push_back(share);
+    largest_piece = std::max(largest_piece, panel_bytes(matrix) * panels_in(kPieceBytes, matrix));
+  }
+  const std::uint64_t buffer_bytes = base::round_up(largest_piece, 4096);
   WOOLLY_TRY(os::Memory buffers, os::Memory::reserve(buffer_bytes * pool.size(), "reading weights"));
 
   std::atomic<std::size_t> next{0};
   std::mutex error_mutex;
   std::optional<Error> error;
   pool.run([&](std::size_t thread) {
-    for (std::size_t i = next.fetch_add(1); i < pieces.size(); i = next.fetch_add(1)) {
-      Status status = pack_piece(source, pieces[i], buffers.data() + thread * buffer_bytes, memory.data());
+    for (std::size_t i = next.fetch_add(1); i < shares.size(); i = next.fetch_add(1)) {
+      Status status = pack_share(source, shares[i], buffers.data() + thread * buffer_bytes, memory.data());
       if (status) continue;
       const std::scoped_lock lock(error_mutex);
       if (!error) error = std::move(status).error();
-      next.store(pieces.size());
+      next.store(shares.size());
     }
   });
   if (error) return std::move(*error);

@@ -79,6 +79,10 @@ inline I32 shift_right_by(I32 a, int bits) {
   const __m128i n = _mm_cvtsi32_si128(bits);
   return {_mm256_srl_epi32(a.lo, n), _mm256_srl_epi32(a.hi, n)};
 }
+inline I32 shift_left_by(I32 a, int bits) {
+  const __m128i n = _mm_cvtsi32_si128(bits);
+  return {_mm256_sll_epi32(a.lo, n), _mm256_sll_epi32(a.hi, n)};
+}
 inline I32 max_unsigned(I32 a, I32 b) { return {_mm256_max_epu32(a.lo, b.lo), _mm256_max_epu32(a.hi, b.hi)}; }
 /// Makes the compiler finish `a` here: it would otherwise reassociate the sums of a long unrolled body, put them all at its
 /// end and spill.
@@ -109,9 +113,48 @@ inline void store_s8(std::int8_t* p, I32 a) {
   const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
 }
+inline __m256i low_words(I32 a) {
+  const __m256i mask = _mm256_set1_epi32(0xFFFF);
+  return _mm256_permute4x64_epi64(_mm256_packus_epi32(_mm256_and_si256(a.lo, mask), _mm256_and_si256(a.hi, mask)), 0xD8);
+}
+/// The low byte of each lane.
+inline void store_low8(std::uint8_t* p, I32 a) {
+  const __m256i words = low_words(bit_and(a, splat_i32(0xFF)));
+  const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+}
+/// The low 16 bits of each lane, little-endian.
+inline void store_low16(std::uint8_t* p, I32 a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), low_words(a)); }
 
 // Bytes: lane i of sixteen holds bytes 4i..4i+3.
 inline Bytes load_bytes(const std::uint8_t* p) { return {loadu(p), loadu(p + 32)}; }
+inline void store(std::uint8_t* p, Bytes a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.lo);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 32), a.hi);
+}
+inline I32 as_i32(Bytes a) { return {a.lo, a.hi}; }
+inline Bytes as_bytes(I32 a) { return {a.lo, a.hi}; }
+inline void load_transposed_half(const std::uint8_t* rows, std::size_t stride, __m256i (&out)[4]) {
+  const auto two_rows = [&](std::size_t first) {  // rows first and first + 4 in the halves of a register
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(loadu128(rows + first * stride)),
+                                   loadu128(rows + (first + 4) * stride), 1);
+  };
+  const __m256i v0 = two_rows(0), v1 = two_rows(1), v2 = two_rows(2), v3 = two_rows(3);
+  const __m256i low01 = _mm256_unpacklo_epi32(v0, v1), high01 = _mm256_unpackhi_epi32(v0, v1);
+  const __m256i low23 = _mm256_unpacklo_epi32(v2, v3), high23 = _mm256_unpackhi_epi32(v2, v3);
+  out[0] = _mm256_unpacklo_epi64(low01, low23);
+  out[1] = _mm256_unpackhi_epi64(low01, low23);
+  out[2] = _mm256_unpacklo_epi64(high01, high23);
+  out[3] = _mm256_unpackhi_epi64(high01, high23);
+}
+/// Sixteen bytes of each of sixteen rows, `stride` bytes apart, transposed: lane r of out[i] has bytes 4i..4i+3 of row r.
+inline void load_transposed(const std::uint8_t* rows, std::size_t stride, Bytes (&out)[4]) {
+  __m256i lo[4], hi[4];
+  load_transposed_half(rows, stride, lo);
+  load_transposed_half(rows + 8 * stride, stride, hi);
+  WOOLLY_UNROLL
+  for (std::size_t i = 0; i < 4; ++i) out[i] = {lo[i], hi[i]};
+}
 inline Bytes splat_bytes(std::uint8_t x) {
   const __m256i v = _mm256_set1_epi8(static_cast<char>(x));
   return {v, v};

@@ -64,6 +64,7 @@ inline I32 bit_or(I32 a, I32 b) { return {_mm512_or_si512(a.v, b.v)}; }
 template <int kBits> I32 shift_left(I32 a) { return {_mm512_slli_epi32(a.v, kBits)}; }
 template <int kBits> I32 shift_right(I32 a) { return {_mm512_srli_epi32(a.v, kBits)}; }
 inline I32 shift_right_by(I32 a, int bits) { return {_mm512_srl_epi32(a.v, _mm_cvtsi32_si128(bits))}; }
+inline I32 shift_left_by(I32 a, int bits) { return {_mm512_sll_epi32(a.v, _mm_cvtsi32_si128(bits))}; }
 inline I32 max_unsigned(I32 a, I32 b) { return {_mm512_max_epu32(a.v, b.v)}; }
 /// Makes the compiler finish `a` here: it would otherwise reassociate the sums of a long unrolled body, put them all at its
 /// end and spill.
@@ -89,9 +90,38 @@ inline I32 load_u16(const std::uint16_t* p) {
 inline void store_s8(std::int8_t* p, I32 a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
 }
+/// The low byte of each lane.
+inline void store_low8(std::uint8_t* p, I32 a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
+}
+/// The low 16 bits of each lane, little-endian.
+inline void store_low16(std::uint8_t* p, I32 a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a.v));
+}
 
 // Bytes: lane i of sixteen holds bytes 4i..4i+3.
 inline Bytes load_bytes(const std::uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+inline void store(std::uint8_t* p, Bytes a) { _mm512_storeu_si512(p, a.v); }
+inline I32 as_i32(Bytes a) { return {a.v}; }
+inline Bytes as_bytes(I32 a) { return {a.v}; }
+/// Sixteen bytes of each of sixteen rows, `stride` bytes apart, transposed: lane r of out[i] has bytes 4i..4i+3 of row r.
+inline void load_transposed(const std::uint8_t* rows, std::size_t stride, Bytes (&out)[4]) {
+  const auto four_rows = [&](std::size_t first) {  // rows first, first + 4, + 8 and + 12 in the quarters of a register
+    const auto quarter = [&](std::size_t i) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows + (first + 4 * i) * stride));
+    };
+    __m512i v = _mm512_inserti32x4(_mm512_castsi128_si512(quarter(0)), quarter(1), 1);
+    v = _mm512_inserti32x4(v, quarter(2), 2);
+    return _mm512_inserti32x4(v, quarter(3), 3);
+  };
+  const __m512i v0 = four_rows(0), v1 = four_rows(1), v2 = four_rows(2), v3 = four_rows(3);
+  const __m512i low01 = _mm512_unpacklo_epi32(v0, v1), high01 = _mm512_unpackhi_epi32(v0, v1);
+  const __m512i low23 = _mm512_unpacklo_epi32(v2, v3), high23 = _mm512_unpackhi_epi32(v2, v3);
+  out[0] = {_mm512_unpacklo_epi64(low01, low23)};
+  out[1] = {_mm512_unpackhi_epi64(low01, low23)};
+  out[2] = {_mm512_unpacklo_epi64(high01, high23)};
+  out[3] = {_mm512_unpackhi_epi64(high01, high23)};
+}
 inline Bytes splat_bytes(std::uint8_t x) { return {_mm512_set1_epi8(static_cast<char>(x))}; }
 inline Bytes bit_and(Bytes a, Bytes b) { return {_mm512_and_si512(a.v, b.v)}; }
 inline Bytes bit_or(Bytes a, Bytes b) { return {_mm512_or_si512(a.v, b.v)}; }

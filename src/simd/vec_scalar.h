@@ -71,6 +71,7 @@ inline I32 bit_or(I32 a, I32 b) { return lanes<I32>([&](int i) { return a.v[i] |
 template <int kBits> I32 shift_left(I32 a) { return lanes<I32>([&](int i) { return wrap(bits(a.v[i]) << kBits); }); }
 template <int kBits> I32 shift_right(I32 a) { return lanes<I32>([&](int i) { return wrap(bits(a.v[i]) >> kBits); }); }
 inline I32 shift_right_by(I32 a, int n) { return lanes<I32>([&](int i) { return wrap(bits(a.v[i]) >> n); }); }
+inline I32 shift_left_by(I32 a, int n) { return lanes<I32>([&](int i) { return wrap(bits(a.v[i]) << n); }); }
 inline I32 max_unsigned(I32 a, I32 b) { return lanes<I32>([&](int i) { return bits(a.v[i]) > bits(b.v[i]) ? a.v[i] : b.v[i]; }); }
 /// Other sets keep the compiler from reordering sums here.
 inline void finish(I32&) {}
@@ -102,12 +103,40 @@ inline I32 load_u16(const std::uint16_t* p) { return lanes<I32>([&](int i) { ret
 inline void store_s8(std::int8_t* p, I32 a) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<std::int8_t>(a.v[i]);
 }
+/// The low byte of each lane.
+inline void store_low8(std::uint8_t* p, I32 a) {
+  for (int i = 0; i < 16; ++i) p[i] = static_cast<std::uint8_t>(a.v[i]);
+}
+/// The low 16 bits of each lane, little-endian.
+inline void store_low16(std::uint8_t* p, I32 a) {
+  for (int i = 0; i < 16; ++i) {
+    const auto word = static_cast<std::uint16_t>(a.v[i]);
+    std::memcpy(p + 2 * i, &word, 2);
+  }
+}
 
 // Bytes: lane i of sixteen holds bytes 4i..4i+3.
 inline Bytes load_bytes(const std::uint8_t* p) {
   Bytes out;
   std::memcpy(out.v, p, sizeof out.v);
   return out;
+}
+inline void store(std::uint8_t* p, Bytes a) { std::memcpy(p, a.v, sizeof a.v); }
+inline I32 as_i32(Bytes a) {
+  I32 out;
+  std::memcpy(&out, &a, sizeof out);
+  return out;
+}
+inline Bytes as_bytes(I32 a) {
+  Bytes out;
+  std::memcpy(&out, &a, sizeof out);
+  return out;
+}
+/// Sixteen bytes of each of sixteen rows, `stride` bytes apart, transposed: lane r of out[i] has bytes 4i..4i+3 of row r.
+inline void load_transposed(const std::uint8_t* rows, std::size_t stride, Bytes (&out)[4]) {
+  for (std::size_t i = 0; i < 4; ++i) {
+    for (std::size_t r = 0; r < 16; ++r) std::memcpy(out[i].v + 4 * r, rows + r * stride + 4 * i, 4);
+  }
 }
 inline Bytes splat_bytes(std::uint8_t x) { return each_byte([&](int) { return x; }); }
 inline Bytes bit_and(Bytes a, Bytes b) { return each_byte([&](int i) { return a.v[i] & b.v[i]; }); }

@@ -24,7 +24,7 @@ Report some_report() {
 }
 
 TEST(Report, JsonHasTheKeysThatProgramsRelyOn) {
-  const json parsed = json::parse(to_json(some_report(), {"0.1", "woolly bench"}));
+  const json parsed = json::parse(to_json(some_report(), {"0.1", "woolly bench", {2, 9000}}));
   EXPECT_EQ(parsed["machine"], "Processor, 2 threads");
   EXPECT_EQ(parsed["model"], "a \"model\".gguf");
   ASSERT_EQ(parsed["rows"].size(), 2u);
@@ -33,6 +33,7 @@ TEST(Report, JsonHasTheKeysThatProgramsRelyOn) {
       "llama, cpp": {"tokens_per_second": 80.0, "ratio": 2.5}}})"));
   EXPECT_EQ(parsed["rows"][1]["roof_share"], nullptr);
   EXPECT_EQ(parsed["errors"], json({"peer x failed"}));
+  EXPECT_EQ(parsed["load"], json::parse(R"({"seconds": 2.0, "bytes": 9000, "bytes_per_second": 4500.0})"));
   EXPECT_EQ(parsed["roof_before"]["read_bytes_per_second"], 40e9);
 }
 
@@ -47,9 +48,10 @@ TEST(Report, CsvQuotesAndLeavesOutWhatIsNotThere) {
 }
 
 TEST(Report, TextShowsRowsPeersAndRoofs) {
-  const std::string text = to_text(some_report(), {"0.1", ""});
+  const std::string text = to_text(some_report(), {"0.1", "", {2, 9'000'000'000}});
   for (const char* part : {"Processor, 2 threads", "pp512", "200.00", "65.0 %", "100.00 x 2.00", "llama, cpp", "tg64",
-                           "reads 40.0 and 41.0 GB/s", "int8 900 and 910 GOPS"}) {
+                           "reads 40.0 and 41.0 GB/s", "int8 900 and 910 GOPS",
+                           "load: 9000.0 MB of weights in 2.00 s, 4.50 GB/s"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
   }
   EXPECT_EQ(text.find("memory is short"), std::string::npos);

@@ -24,6 +24,7 @@ TEST_F(BenchTest, Bench_JsonHasARowForEachTestWithItsShareOfTheRoof) {
     EXPECT_GT(row["roof_share"], 0);
     EXPECT_EQ(row["peers"], json::object());
   }
+  EXPECT_GT(report["load"]["bytes_per_second"], 0);
   EXPECT_GT(report["roof_before"]["read_bytes_per_second"], 0);
   EXPECT_GT(report["roof_after"]["integer_ops_per_second"], 0);
 }

@@ -58,7 +58,8 @@ inline std::vector<std::byte> random_rows(DType type, std::size_t n_rows, std::s
 inline std::vector<std::uint8_t> pack(DType type, const std::vector<std::byte>& rows, std::size_t n_rows, std::size_t k) {
   const quant::DTypeInfo& info = quant::info(type);
   std::vector<std::uint8_t> panel(kernels::panel_bytes(type, k));
-  kernels::pack_panel(type, rows.data(), k / info.block_k * info.block_bytes, n_rows, k, panel.data());
+  kernels::available_tables().back()->matmul(type)->pack(reinterpret_cast<const std::uint8_t*>(rows.data()),
+                                                         k / info.block_k * info.block_bytes, n_rows, k, panel.data());
   return panel;
 }
 

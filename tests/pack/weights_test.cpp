@@ -22,46 +22,54 @@ struct Packed {
   pack::Weights weights;
 };
 
-Result<plan::Plan> compile(const gguf::File& file) {
+Result<plan::Plan> compile(const gguf::File& file, const kernels::KernelTable& table) {
   WOOLLY_TRY(const arch::Architecture* architecture, arch::find(file.metadata));
   WOOLLY_TRY(model::Spec spec, architecture->read_spec(file.metadata));
   plan::GraphBuilder builder(std::move(spec), file);
   architecture->build(builder);
   WOOLLY_TRY(plan::Graph graph, builder.finish());
-  return plan::compile(std::move(graph), *kernels::available_tables().back());
+  return plan::compile(std::move(graph), table);
 }
 
-Result<Packed> open(const std::filesystem::path& path, os::Access access, std::size_t n_threads) {
+Result<Packed> open(const std::filesystem::path& path, os::Access access, std::size_t n_threads,
+                    const kernels::KernelTable& table = *kernels::available_tables().back()) {
   WOOLLY_TRY(const auto pool, os::ThreadPool::create(n_threads));
   WOOLLY_TRY(os::TensorSource source, os::TensorSource::open(path, access));
   WOOLLY_TRY(gguf::File file, gguf::load(source));
-  WOOLLY_TRY(plan::Plan plan, compile(file));
+  WOOLLY_TRY(plan::Plan plan, compile(file, table));
   WOOLLY_TRY(pack::Weights weights, pack::fulfil(plan, source, *pool));
   return Packed{std::move(source), std::move(file), std::move(plan), std::move(weights)};
 }
 
+/// Every row of every matrix comes back as the file's own decoder gives it.
+void expect_every_weight(const Packed& packed) {
+  for (const plan::PackedMatrix& matrix : packed.plan.matrices) {
+    const auto n_cols = static_cast<std::size_t>(matrix.n_cols), n_rows = static_cast<std::size_t>(matrix.n_rows);
+    std::vector<std::byte> bytes(static_cast<std::size_t>(matrix.tensor->size));
+    ASSERT_TRUE(packed.source.read(matrix.tensor->file, matrix.tensor->offset, bytes));
+    std::vector<float> expected(n_cols * n_rows), row(n_cols);
+    const quant::DTypeInfo& info = quant::info(matrix.tensor->type);
+    info.decode(bytes.data(), n_cols * n_rows / info.block_k, expected.data());
+    std::vector<std::byte> scratch(pack::Weights::row_scratch_bytes(matrix));
+    for (std::size_t i = 0; i < n_rows; ++i) {
+      packed.weights.decode_row(matrix, i, scratch.data(), row.data());
+      ASSERT_EQ(std::memcmp(row.data(), expected.data() + i * n_cols, n_cols * sizeof(float)), 0)
+          << matrix.tensor->name << " row " << i;
+    }
+  }
+}
+
 class Pack : public testing::TestWithParam<const char*> {};
 
-/// Every row of every matrix comes back as the file's own decoder gives it, read or mapped, by one thread or three.
+/// Read or mapped, by one thread or three, on all tables.
 TEST_P(Pack, KeepsEveryWeight) {
   const std::string path = std::string("models/") + GetParam();
   WOOLLY_NEEDS_SHARED(path);
-  for (const os::Access access : {os::Access::kRead, os::Access::kMap}) {
-    const auto packed = open(shared(path), access, access == os::Access::kRead ? 3 : 1);
-    ASSERT_TRUE(packed) << packed.error().message;
-    for (const plan::PackedMatrix& matrix : packed->plan.matrices) {
-      const auto n_cols = static_cast<std::size_t>(matrix.n_cols), n_rows = static_cast<std::size_t>(matrix.n_rows);
-      std::vector<std::byte> bytes(static_cast<std::size_t>(matrix.tensor->size));
-      ASSERT_TRUE(packed->source.read(matrix.tensor->file, matrix.tensor->offset, bytes));
-      std::vector<float> expected(n_cols * n_rows), row(n_cols);
-      const quant::DTypeInfo& info = quant::info(matrix.tensor->type);
-      info.decode(bytes.data(), n_cols * n_rows / info.block_k, expected.data());
-      std::vector<std::byte> scratch(pack::Weights::row_scratch_bytes(matrix));
-      for (std::size_t i = 0; i < n_rows; ++i) {
-        packed->weights.decode_row(matrix, i, scratch.data(), row.data());
-        ASSERT_EQ(std::memcmp(row.data(), expected.data() + i * n_cols, n_cols * sizeof(float)), 0)
-            << matrix.tensor->name << " row " << i;
-      }
+  for (const kernels::KernelTable* table : kernels::available_tables()) {
+    for (const os::Access access : {os::Access::kRead, os::Access::kMap}) {
+      const auto packed = open(shared(path), access, access == os::Access::kRead ? 3 : 1, *table);
+      ASSERT_TRUE(packed) << packed.error().message;
+      expect_every_weight(*packed);
     }
   }
 }
@@ -75,6 +83,22 @@ INSTANTIATE_TEST_SUITE_P(Weights, Pack,
                            return name;
                          });
 
+/// A matrix of more bytes than a thread takes at once, which ends within a panel.
+TEST(Weights, ThreadsShareALargeMatrix) {
+  const TempDir dir;
+  TinyModel model;
+  model.n_layers = 1;
+  model.hidden_dim = 64;
+  model.vocab_size = 40001;
+  model.is_tied = true;
+  const auto path = dir.write("large.gguf", model.build().build());
+  for (const std::size_t n_threads : {std::size_t{1}, std::size_t{3}}) {
+    const auto packed = open(path, os::Access::kRead, n_threads);
+    ASSERT_TRUE(packed) << packed.error().message;
+    expect_every_weight(*packed);
+  }
+}
+
 TEST(Weights, AFileThatIsCutAfterItWasOpenedIsAnError) {
   const TempDir dir;
   const auto path = dir.write("tiny.gguf", TinyModel{}.build().build());
@@ -83,7 +107,7 @@ TEST(Weights, AFileThatIsCutAfterItWasOpenedIsAnError) {
   ASSERT_TRUE(pool && source);
   const auto file = gguf::load(*source);
   ASSERT_TRUE(file);
-  const auto plan = compile(*file);
+  const auto plan = compile(*file, *kernels::available_tables().back());
   ASSERT_TRUE(plan);
   std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
   const auto weights = pack::fulfil(*plan, *source, **pool);

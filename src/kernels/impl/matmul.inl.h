@@ -12,6 +12,7 @@
 //   floats:         acc = fma(w, x, acc)
 #pragma once
 
+#include "kernels/impl/pack.inl.h"
 #include "kernels/impl/unpack.inl.h"
 #include "kernels/kernel_table.h"
 #if defined(WOOLLY_ISA_AMX)
@@ -286,7 +287,7 @@ void run_matmul(const std::uint8_t* panel, std::size_t k, const ActColumn* colum
 
 template <DType kType>
 constexpr MatmulKernel kernel() {
-  return {kType, Unpack<kType>::kAct, run_matmul<kType>};
+  return {kType, Unpack<kType>::kAct, run_matmul<kType>, pack_panel<kType>};
 }
 
 }  // namespace
