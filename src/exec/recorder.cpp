@@ -93,16 +93,9 @@ std::int64_t Recorder::nanoseconds(Stage stage, std::size_t step, Phase phase) c
   return sum;
 }
 
-std::uint64_t Recorder::n_laps() const noexcept {
-  std::uint64_t sum = 0;
-  for (std::size_t thread = 0; thread < n_threads_; ++thread) sum += watches_[thread].n_laps_;
-  return sum;
-}
-
 void Recorder::clear_sums() noexcept {
   for (Work& work : work_) work = {};
   for (std::size_t thread = 0; thread < n_threads_; ++thread) {
-    watches_[thread].n_laps_ = 0;
     for (auto& sums : watches_[thread].sums_of_) std::ranges::fill(sums, Stopwatch::Sums{});
   }
 }

@@ -114,7 +114,7 @@ TEST_F(Recorded, SumsAreNoMoreThanTheTimeOfAllThreads) {
     for (const Phase phase : all_phases()) sum += recorder.nanoseconds(Stage::kGeneration, step, phase);
   }
   EXPECT_LE(sum, elapsed * static_cast<std::int64_t>(kThreads));
-  EXPECT_GT(recorder.n_laps(), 20u * plan().steps.size());
+  EXPECT_GT(sum, 0);
 }
 
 TEST_F(Recorded, SpansCoverEachRunWithoutGapsAndAddUpToTheSums) {
@@ -175,7 +175,6 @@ TEST_F(Recorded, ClearingTheSumsKeepsSpans) {
   recorder.clear_sums();
   EXPECT_EQ(recorder.work(Stage::kGeneration).n_rows, 0u);
   EXPECT_EQ(recorder.nanoseconds(Stage::kGeneration, 1, Phase::kKernel), 0);
-  EXPECT_EQ(recorder.n_laps(), 0u);
   EXPECT_EQ(recorder.spans(0).size(), n_spans);
 }
 
