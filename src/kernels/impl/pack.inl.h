@@ -149,7 +149,6 @@ inline void pack_elements(const std::uint8_t* rows, std::size_t stride, std::siz
   for (std::size_t h = 0; h < 2; ++h) {
     simd::I32 quads[kWindow / 4];
     load_window(rows + 16 * h * stride, stride, quads);
-    WOOLLY_UNROLL
     for (std::size_t i = 0; i < kWindow / kBytes; ++i) {
       if (i == n) break;
       std::uint8_t* to = out + kBytes * (kPanelRows * i + 16 * h);
