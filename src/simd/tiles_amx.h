@@ -34,6 +34,8 @@ class TileShapes {
       shapes.row_bytes[i] = is_activations ? kK : 64;
       shapes.n_rows[i] = is_weights ? kK / 4 : 16;
     }
+    // g++ 12 takes the next line to read 8 of the 64 bytes, and leaves out what writes the others.
+    asm volatile("" ::"m"(shapes));
     _tile_loadconfig(&shapes);
   }
   TileShapes(const TileShapes&) = delete;
