@@ -190,7 +190,8 @@ inline void multiply_tile_blocks256(const std::uint8_t* panel, std::size_t k, co
     block.unpack(panel);
     const auto scale = [&](const TileSums256& of, std::size_t c, std::size_t h) {
       const std::size_t n = n_columns - c < kUnit ? n_columns - c : kUnit;
-      scale_sums256<kType>(of, block, panel, b, h, columns + c, n, tile + c * kPanelRows, mins + c * kPanelRows);
+      scale_sums256<kType>(of, block, panel, b, h, columns + c, n, tile + c * kPanelRows,
+                           Type::kHasMin ? mins + c * kPanelRows : mins);
     };
     std::size_t unit = 0;
     for (std::size_t c = 0; c < n_columns; c += kUnit) {
@@ -308,7 +309,7 @@ inline void add_tile_blocks32(const std::uint8_t* panel, std::size_t first_block
   blocks.unpack(panel, kBlocks);
   const auto scale = [&](const TileSums32& of, std::size_t c, std::size_t h) {
     scale_sums32<kType, kBlocks>(of, blocks, first_block, h, columns + c, columns_at(c, n_columns),
-                                 tile + c * kPanelRows, mins + c * kPanelRows);
+                                 tile + c * kPanelRows, Unpack<kType>::kHasMin ? mins + c * kPanelRows : mins);
   };
   std::size_t unit = 0;
   for (std::size_t c = 0; c < n_columns; c += simd::kTileColumns) {
