@@ -32,6 +32,10 @@ constexpr std::size_t kValueVectors = 2;
 // Floats.
 inline F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline void store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
+/// The first n (0 to 16) lanes; those beyond are zero, and left alone in memory.
+inline __mmask16 first_lanes(std::size_t n) { return static_cast<__mmask16>((1U << n) - 1); }
+inline F32 load_first(const float* p, std::size_t n) { return {_mm512_maskz_loadu_ps(first_lanes(n), p)}; }
+inline void store_first(float* p, F32 a, std::size_t n) { _mm512_mask_storeu_ps(p, first_lanes(n), a.v); }
 inline F32 splat(float x) { return {_mm512_set1_ps(x)}; }
 inline F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 inline F32 add(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
@@ -43,6 +47,10 @@ inline F32 max(F32 a, F32 b) { return {_mm512_max_ps(a.v, b.v)}; }
 /// The smaller; `b` where either is NaN.
 inline F32 min(F32 a, F32 b) { return {_mm512_min_ps(a.v, b.v)}; }
 inline F32 round_even(F32 a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+/// Of each pair of lanes: the first twice, the second twice, both exchanged.
+inline F32 first_of_pairs(F32 a) { return {_mm512_moveldup_ps(a.v)}; }
+inline F32 second_of_pairs(F32 a) { return {_mm512_movehdup_ps(a.v)}; }
+inline F32 swap_pairs(F32 a) { return {_mm512_permute_ps(a.v, 0xB1)}; }
 inline F32 load_f16(const std::uint16_t* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }

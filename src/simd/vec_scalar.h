@@ -42,6 +42,13 @@ constexpr std::size_t kValueVectors = 1;
 // Floats.
 inline F32 load(const float* p) { return lanes<F32>([&](int i) { return p[i]; }); }
 inline void store(float* p, F32 a) { std::memcpy(p, a.v, sizeof a.v); }
+/// The first n (0 to 16) lanes; those beyond are zero, and left alone in memory.
+inline F32 load_first(const float* p, std::size_t n) {
+  return lanes<F32>([&](int i) { return static_cast<std::size_t>(i) < n ? p[i] : 0.0F; });
+}
+inline void store_first(float* p, F32 a, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) p[i] = a.v[i];
+}
 inline F32 splat(float x) { return lanes<F32>([&](int) { return x; }); }
 inline F32 fma(F32 a, F32 b, F32 c) { return lanes<F32>([&](int i) { return std::fma(a.v[i], b.v[i], c.v[i]); }); }
 inline F32 add(F32 a, F32 b) { return lanes<F32>([&](int i) { return a.v[i] + b.v[i]; }); }
@@ -53,6 +60,10 @@ inline F32 max(F32 a, F32 b) { return lanes<F32>([&](int i) { return a.v[i] > b.
 /// The smaller; `b` where either is NaN.
 inline F32 min(F32 a, F32 b) { return lanes<F32>([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; }); }
 inline F32 round_even(F32 a) { return lanes<F32>([&](int i) { return std::nearbyint(a.v[i]); }); }
+/// Of each pair of lanes: the first twice, the second twice, both exchanged.
+inline F32 first_of_pairs(F32 a) { return lanes<F32>([&](int i) { return a.v[i / 2 * 2]; }); }
+inline F32 second_of_pairs(F32 a) { return lanes<F32>([&](int i) { return a.v[i / 2 * 2 + 1]; }); }
+inline F32 swap_pairs(F32 a) { return lanes<F32>([&](int i) { return a.v[i % 2 == 0 ? i + 1 : i - 1]; }); }
 inline F32 load_f16(const std::uint16_t* p) { return lanes<F32>([&](int i) { return base::f16_to_f32(p[i]); }); }
 inline void store_f16(std::uint16_t* p, F32 a) {
   for (int i = 0; i < 16; ++i) p[i] = base::f32_to_f16(a.v[i]);

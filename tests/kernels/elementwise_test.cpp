@@ -134,26 +134,32 @@ TEST(Elementwise, BlocksOfZerosAndOfNonsenseQuantizeToZeros) {
   }
 }
 
-TEST(Elementwise, RopeTurnsPairs) {
+TEST(Elementwise, RopeTurnsPairsAndNothingBehindThem) {
   std::mt19937 random(4);
-  const auto head = random_columns(1, 64, random)[0];
-  std::vector<float> cos_sin(64);
-  for (std::size_t i = 0; i < 32; ++i) {
-    cos_sin[2 * i] = std::cos(0.1F * static_cast<float>(i));
-    cos_sin[2 * i + 1] = std::sin(0.1F * static_cast<float>(i));
-  }
-  const auto expect_turned = [&](const std::vector<float>& turned, std::size_t a, std::size_t b, std::size_t i) {
-    const float c = cos_sin[2 * i], s = cos_sin[2 * i + 1];
-    EXPECT_EQ(turned[a], head[a] * c - head[b] * s);
-    EXPECT_EQ(turned[b], head[a] * s + head[b] * c);
-  };
-  for (const kernels::KernelTable* table : kernels::available_tables()) {
-    auto adjacent = head, halves = head;
-    table->rope_adjacent(adjacent.data(), cos_sin.data(), 64);
-    table->rope_halves(halves.data(), cos_sin.data(), 64);
-    for (std::size_t i = 0; i < 32; ++i) {
-      expect_turned(adjacent, 2 * i, 2 * i + 1, i);
-      expect_turned(halves, i, i + 32, i);
+  for (const std::size_t n : {0U, 2U, 8U, 14U, 16U, 18U, 30U, 32U, 48U, 64U, 66U, 128U}) {
+    const auto head = random_columns(1, n + 2, random)[0];
+    std::vector<float> cos_sin(n);
+    for (std::size_t i = 0; i < n / 2; ++i) {
+      cos_sin[2 * i] = std::cos(0.1F * static_cast<float>(i));
+      cos_sin[2 * i + 1] = std::sin(0.1F * static_cast<float>(i));
+    }
+    const auto expect_turned = [&](const std::vector<float>& turned, std::size_t a, std::size_t b, std::size_t i) {
+      const float c = cos_sin[2 * i], s = cos_sin[2 * i + 1];
+      EXPECT_EQ(turned[a], head[a] * c - head[b] * s) << n;
+      EXPECT_EQ(turned[b], head[a] * s + head[b] * c) << n;
+    };
+    for (const kernels::KernelTable* table : kernels::available_tables()) {
+      auto adjacent = head, halves = head;
+      table->rope_adjacent(adjacent.data(), cos_sin.data(), n);
+      table->rope_halves(halves.data(), cos_sin.data(), n);
+      for (std::size_t i = 0; i < n / 2; ++i) {
+        expect_turned(adjacent, 2 * i, 2 * i + 1, i);
+        expect_turned(halves, i, i + n / 2, i);
+      }
+      for (const auto& turned : {adjacent, halves}) {
+        EXPECT_EQ(turned[n], head[n]) << table->name << " " << n;
+        EXPECT_EQ(turned[n + 1], head[n + 1]) << table->name << " " << n;
+      }
     }
   }
 }

@@ -13,23 +13,19 @@ namespace {
 template <typename Body>
 inline void for_lanes(std::size_t n, Body body) {
   std::size_t i = 0;
+#ifdef __clang__
+#pragma clang loop unroll_count(2)  // a panel's row at once; by more, 16 elements take longer than plain code
+#endif
   for (; i + 16 <= n; i += 16) body(i, std::size_t{16});
   if (i < n) body(i, n - i);
 }
 
 /// n (1 to 16) floats; the lanes beyond are zero.
-inline simd::F32 load_some(const float* p, std::size_t n) {
-  if (n == 16) return simd::load(p);
-  float lanes[16] = {};
-  __builtin_memcpy(lanes, p, n * sizeof(float));
-  return simd::load(lanes);
-}
+inline simd::F32 load_some(const float* p, std::size_t n) { return n == 16 ? simd::load(p) : simd::load_first(p, n); }
 
 inline void store_some(float* p, simd::F32 a, std::size_t n) {
   if (n == 16) return simd::store(p, a);
-  float lanes[16];
-  simd::store(lanes, a);
-  __builtin_memcpy(p, lanes, n * sizeof(float));
+  simd::store_first(p, a, n);
 }
 
 void rms_norm(const float* x, const float* weight, float eps, std::size_t n, float* out) noexcept {
@@ -133,16 +129,22 @@ void swiglu(const float* gate, const float* up, std::size_t n, float* out) noexc
 }
 
 void rope_adjacent(float* head, const float* cos_sin, std::size_t n_rot) noexcept {
-  for (std::size_t i = 0; i < n_rot; i += 2) {
-    const float c = cos_sin[i], s = cos_sin[i + 1];
-    const float a = head[i], b = head[i + 1];
-    head[i] = a * c - b * s;
-    head[i + 1] = a * s + b * c;
-  }
+  constexpr float kSigns[16] = {-1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1};
+  const simd::F32 signs = simd::load(kSigns);
+  for_lanes(n_rot, [&](std::size_t i, std::size_t count) {
+    const simd::F32 pairs = load_some(head + i, count), angles = load_some(cos_sin + i, count);
+    // (a, b) becomes (a cos - b sin, b cos + a sin)
+    const simd::F32 sines = simd::mul(simd::second_of_pairs(angles), signs);
+    const simd::F32 turned = simd::mul(simd::swap_pairs(pairs), sines);
+    store_some(head + i, simd::add(simd::mul(pairs, simd::first_of_pairs(angles)), turned), count);
+  });
 }
 
 void rope_halves(float* head, const float* cos_sin, std::size_t n_rot) noexcept {
   const std::size_t half = n_rot / 2;
+#ifdef __clang__
+#pragma clang loop interleave(disable)  // two vectors at a time leave the 8 pairs of a short head to scalar code
+#endif
   for (std::size_t i = 0; i < half; ++i) {
     const float c = cos_sin[2 * i], s = cos_sin[2 * i + 1];
     const float a = head[i], b = head[i + half];
