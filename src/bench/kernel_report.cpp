@@ -94,4 +94,57 @@ std::string to_csv(const KernelReport& report, const Provenance& provenance) {
   return out;
 }
 
+std::string to_text(const CallReport& report, const Provenance& provenance) {
+  std::string out = fmt::format("{}, woolly {}\nns per call\n\n", report.machine, provenance.version);
+  const auto put = std::back_inserter(out);
+  const auto begins_line = [&](std::size_t i) {
+    return i == 0 || report.rows[i].kernel != report.rows[i - 1].kernel ||
+           report.rows[i].n_elements != report.rows[i - 1].n_elements;
+  };
+  fmt::format_to(put, "{:<14}{:>9}", "kernel", "elements");
+  for (std::size_t i = 0; i < report.rows.size() && (i == 0 || !begins_line(i)); ++i) {
+    fmt::format_to(put, "{:>14}", report.rows[i].isa);
+  }
+  for (std::size_t i = 0; i < report.rows.size(); ++i) {
+    const CallRow& row = report.rows[i];
+    if (begins_line(i)) fmt::format_to(put, "\n{:<14}{:>9}", row.kernel, row.n_elements);
+    fmt::format_to(put, "{:>14.1f}", row.ns.median);
+  }
+  fmt::format_to(put, "\n\nPlain code, adding 16: by its name {:.2f} ns (spread {}), through a table {:.2f} ns ({})\n",
+                 report.direct_ns.median, percent(report.direct_ns.spread), report.table_ns.median,
+                 percent(report.table_ns.spread));
+  return out;
+}
+
+std::string to_json(const CallReport& report, const Provenance& provenance) {
+  Json rows = Json::array();
+  for (const CallRow& row : report.rows) {
+    rows.push_back({{"kernel", row.kernel},
+                    {"elements", row.n_elements},
+                    {"kernels", row.isa},
+                    {"ns", row.ns.median},
+                    {"spread", row.ns.spread}});
+  }
+  const Json json = {{"machine", report.machine},
+                     {"rows", std::move(rows)},
+                     {"call", {{"direct_ns", report.direct_ns.median}, {"table_ns", report.table_ns.median}}},
+                     {"version", provenance.version},
+                     {"command", provenance.command},
+                     {"errors", report.errors}};
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string to_csv(const CallReport& report, const Provenance& provenance) {
+  std::string out = "machine,version,kernel,elements,kernels,ns,spread,command\n";
+  const auto put = [&](std::string_view kernel, std::size_t n_elements, std::string_view isa, const Summary& ns) {
+    fmt::format_to(std::back_inserter(out), "{},{},{},{},{},{:.4f},{:.4f},{}\n", csv_field(report.machine),
+                   csv_field(provenance.version), kernel, n_elements, isa, ns.median, ns.spread,
+                   csv_field(provenance.command));
+  };
+  for (const CallRow& row : report.rows) put(row.kernel, row.n_elements, row.isa, row.ns);
+  put("plain add", 16, "direct", report.direct_ns);
+  put("plain add", 16, "table", report.table_ns);
+  return out;
+}
+
 }  // namespace woolly::bench

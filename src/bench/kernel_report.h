@@ -1,8 +1,9 @@
-// A report of matrix kernels as text: for people, for programs, for tables.
+// Reports of kernels as text: for people, for programs, for tables.
 #pragma once
 
 #include <string>
 
+#include "bench/calls.h"
 #include "bench/kernels.h"
 #include "bench/report.h"
 
@@ -17,5 +18,14 @@ std::string to_json(const KernelReport& report, const Provenance& provenance);
 
 /// A header and a line for each row, which has the roofs that it is held against.
 std::string to_csv(const KernelReport& report, const Provenance& provenance);
+
+std::string to_text(const CallReport& report, const Provenance& provenance);
+
+/// {"machine", "rows": [{"kernel", "elements", "kernels", "ns", "spread"}], "call": {"direct_ns", "table_ns"}} and more
+/// beside.
+std::string to_json(const CallReport& report, const Provenance& provenance);
+
+/// A header and a line for each row.
+std::string to_csv(const CallReport& report, const Provenance& provenance);
 
 }  // namespace woolly::bench

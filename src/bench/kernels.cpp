@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/checked.h"
+#include "bench/weights.h"
 #include "exec/act_layout.h"
 #include "exec/chunk_queue.h"
 #include "kernels/dispatch.h"
@@ -30,13 +31,6 @@ using Clock = std::chrono::steady_clock;
 /// two cores of Zen 4).
 constexpr std::uint64_t kCachedBytes = std::uint64_t{16} << 20U;
 
-/// Any bits are weights, but scales should be normal numbers: subnormal ones cost some processors more. Bytes from 0x28
-/// to 0x37 are that in every float format, wherever they stand.
-void fill_with_weights(std::vector<std::byte>& rows) {
-  std::mt19937 random(20240229);  // the seed has no meaning
-  for (std::byte& byte : rows) byte = static_cast<std::byte>(0x28 + random() % 16);
-}
-
 /// Activations of one k in all formats, in the layout of the executor.
 class Inputs {
  public:
@@ -44,7 +38,7 @@ class Inputs {
     const exec::ActLayout layout{k};
     WOOLLY_TRY(os::Memory memory, os::Memory::reserve(n_columns * layout.row_bytes(), "activations"));
     auto inputs = std::unique_ptr<Inputs>(new Inputs(k, std::move(memory)));
-    std::mt19937 random(20240229);
+    std::mt19937 random(20240229);  // the seed has no meaning
     for (std::size_t c = 0; c < n_columns; ++c) {
       const exec::ActLayout::Row row = layout.row(inputs->memory_.data() + c * layout.row_bytes());
       for (std::size_t i = 0; i < k; ++i) row.x[i] = static_cast<float>(random() % 2001) / 1000.0F - 1.0F;
@@ -92,12 +86,8 @@ struct Matrix {
 };
 
 void fill(const Matrix& matrix, os::ThreadPool& pool) {
-  const std::size_t row_bytes = matrix.panel_bytes / kPanelRows;
-  std::vector<std::byte> rows(matrix.panel_bytes);
-  fill_with_weights(rows);
-  const kernels::MatmulKernel* kernel = kernels::available_tables().back()->matmul(matrix.type);
   std::vector<std::uint8_t> panel(matrix.panel_bytes);
-  kernel->pack(reinterpret_cast<const std::uint8_t*>(rows.data()), row_bytes, kPanelRows, matrix.shape.k, panel.data());
+  fill_panel(panel);
   pool.parallel_for(matrix.n_held, 1, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
       std::memcpy(matrix.held + i * matrix.panel_bytes, panel.data(), matrix.panel_bytes);

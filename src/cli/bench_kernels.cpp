@@ -72,6 +72,14 @@ std::string list(const std::vector<T>& values, Show show) {
   return text;
 }
 
+template <typename Report>
+Status print(const Report& report, std::string command, const KernelArguments::Common& how) {
+  for (const std::string& error : report.errors) print_error(error);
+  const bench::Provenance provenance{version_number(), std::move(command)};
+  if (how.as_json) return write_output(to_json(report, provenance));
+  return write_output(how.as_csv ? to_csv(report, provenance) : to_text(report, provenance));
+}
+
 std::string_view type_name(quant::DType type) { return quant::info(type).name; }
 std::string shape_name(const Shape& shape) { return fmt::format("{}x{}", shape.n_rows, shape.k); }
 
@@ -91,32 +99,32 @@ CLI::Option* KernelArguments::declare(CLI::App& app) {
         model->required(false);
       },
       "Measure the matrix kernels; needs no MODEL");
-  const std::vector<CLI::Option*> own = {
+  const std::vector<CLI::Option*> of_products = {
       add_list(app, "--types", "T,...", "Types of weights, such as Q4_K; without it all", options_.types, parse_type),
       add_list(app, "--shapes", "ROWSxK,...", "Shapes of matrices of weights", options_.shapes, parse_shape)
           ->default_str(list(options_.shapes, shape_name)),
       add_list(app, "--columns", "N,...", "Columns of activations that are multiplied at once", options_.columns,
                parse_columns)
           ->default_str(list(options_.columns, [](std::size_t n) { return n; })),
-      add_list(app, "--isa", "NAME,...", "Kernel tables; without it the one that a model would get", options_.tables,
-               kernels::find_table),
       app.add_flag("--cold", options_.is_from_memory, "Read the weights from memory; without it caches hold them")};
-  for (CLI::Option* option : own) {
+  CLI::Option* isa = add_list(app, "--isa", "NAME,...", "Kernel tables; without it the one that a model would get",
+                              options_.tables, kernels::find_table);
+  CLI::Option* calls = app.add_flag("--calls", of_calls_, "Measure what calls cost; without --isa in all tables");
+  for (CLI::Option* option : of_products) {
     option->needs(kernels);
-    hide_relations(*option);
+    option->excludes(calls);
   }
+  isa->needs(kernels);
+  calls->needs(kernels);
+  for (CLI::Option* option : of_products) hide_relations(*option);
+  hide_relations(*isa);
+  hide_relations(*calls);
   return kernels;
 }
 
-std::string KernelArguments::command_line(const bench::KernelOptions& options, std::size_t n_threads) const {
-  return fmt::format("woolly bench --kernels --types {} --shapes {} --columns {} --isa {}{}{} -t {} -r {}",
-                     list(options.types, type_name), list(options.shapes, shape_name),
-                     fmt::join(options.columns, ","), list(options.tables, &KernelTable::name),
-                     options.is_from_memory ? " --cold" : "", options.with_roof ? "" : " --no-roof", n_threads,
-                     options.n_repetitions);
-}
+Status KernelArguments::run(const Common& common) const { return of_calls_ ? run_calls(common) : run_products(common); }
 
-Status KernelArguments::run(const Common& common) const {
+Status KernelArguments::run_products(const Common& common) const {
   bench::KernelOptions options = options_;
   options.n_repetitions = common.n_repetitions;
   options.with_roof = common.with_roof;
@@ -125,10 +133,26 @@ Status KernelArguments::run(const Common& common) const {
   }
   WOOLLY_TRY(const std::unique_ptr<os::ThreadPool> pool, os::ThreadPool::create(common.n_threads));
   WOOLLY_TRY(const bench::KernelReport report, bench::run_kernel_bench(*pool, options));
-  for (const std::string& error : report.errors) print_error(error);
-  const bench::Provenance provenance{version_number(), command_line(options, pool->size())};
-  if (common.as_json) return write_output(to_json(report, provenance));
-  return write_output(common.as_csv ? to_csv(report, provenance) : to_text(report, provenance));
+  return print(report,
+               fmt::format("woolly bench --kernels --types {} --shapes {} --columns {} --isa {}{}{} -t {} -r {}",
+                           list(options.types, type_name), list(options.shapes, shape_name),
+                           fmt::join(options.columns, ","), list(options.tables, &KernelTable::name),
+                           options.is_from_memory ? " --cold" : "", options.with_roof ? "" : " --no-roof",
+                           pool->size(), options.n_repetitions),
+               common);
+}
+
+Status KernelArguments::run_calls(const Common& common) const {
+  bench::CallOptions options;
+  options.n_repetitions = common.n_repetitions;
+  options.tables = options_.tables;
+  const auto all = kernels::available_tables();
+  if (options.tables.empty()) options.tables.assign(all.begin(), all.end());
+  WOOLLY_TRY(const bench::CallReport report, bench::run_call_bench(options));
+  return print(report,
+               fmt::format("woolly bench --kernels --calls --isa {} -r {}", list(options.tables, &KernelTable::name),
+                           options.n_repetitions),
+               common);
 }
 
 }  // namespace woolly::cli

@@ -35,10 +35,12 @@ class KernelArguments {
   [[nodiscard]] Status run(const Common& common) const;
 
  private:
-  [[nodiscard]] std::string command_line(const bench::KernelOptions& options, std::size_t n_threads) const;
+  [[nodiscard]] Status run_products(const Common& common) const;
+  [[nodiscard]] Status run_calls(const Common& common) const;
 
   bool are_given_ = false;
-  bench::KernelOptions options_;  ///< Without tables: that which the engine would choose.
+  bool of_calls_ = false;
+  bench::KernelOptions options_;  ///< Without tables, products have the one that an engine would choose, calls all.
 };
 
 }  // namespace woolly::cli

@@ -62,5 +62,40 @@ TEST(KernelReport, TextShowsRowsAndRoofs) {
   }
 }
 
+CallReport some_calls() {
+  CallReport report;
+  report.machine = "Processor, 1 thread";
+  report.rows = {{"add", 16, "scalar", {4, 0.01}},
+                 {"add", 16, "avx2", {2, 0.02}},
+                 {"add", 64, "scalar", {16, 0}},
+                 {"add", 64, "avx2", {5.25, 0}}};
+  report.direct_ns = {1.25, 0.5};
+  report.table_ns = {1.5, 0.25};
+  return report;
+}
+
+TEST(CallReport, TextHasALineForEachSizeAndAColumnForEachTable) {
+  EXPECT_EQ(to_text(some_calls(), {"0.1", ""}),
+            "Processor, 1 thread, woolly 0.1\nns per call\n\n"
+            "kernel         elements        scalar          avx2\n"
+            "add                  16           4.0           2.0\n"
+            "add                  64          16.0           5.2\n"
+            "\nPlain code, adding 16: by its name 1.25 ns (spread 50.0 %), through a table 1.50 ns (25.0 %)\n");
+}
+
+TEST(CallReport, JsonAndCsvHaveEachRow) {
+  const json parsed = json::parse(to_json(some_calls(), {"0.1", "woolly bench --kernels --calls"}));
+  ASSERT_EQ(parsed["rows"].size(), 4u);
+  EXPECT_EQ(parsed["rows"][1],
+            json::parse(R"({"kernel": "add", "elements": 16, "kernels": "avx2", "ns": 2.0, "spread": 0.02})"));
+  EXPECT_EQ(parsed["call"], json::parse(R"({"direct_ns": 1.25, "table_ns": 1.5})"));
+  const std::string csv = to_csv(some_calls(), {"0.1", "woolly bench --kernels --calls"});
+  EXPECT_TRUE(csv.starts_with("machine,version,kernel,elements,kernels,ns,spread,command\n"
+                              "\"Processor, 1 thread\",0.1,add,16,scalar,4.0000,0.0100,woolly bench --kernels "
+                              "--calls\n"))
+      << csv;
+  EXPECT_NE(csv.find(",plain add,16,table,1.5000,0.2500,"), std::string::npos) << csv;
+}
+
 }  // namespace
 }  // namespace woolly::bench

@@ -81,10 +81,9 @@ TEST(KernelBench, HoldsRowsAgainstTheRoofOfTheirArithmetic) {
     for (const KernelRow& row : report->rows) {
       const double rate = row.type == quant::DType::kF32 ? roof.float_ops_per_second : roof.integer_ops_per_second;
       EXPECT_DOUBLE_EQ(row.ops_share.value_or(0), row.ops_per_second.median / rate);
-      EXPECT_EQ(row.read_share.has_value(), is_from_memory);
-      if (is_from_memory) {
-        EXPECT_DOUBLE_EQ(*row.read_share, row.bytes_per_second / roof.read_bytes_per_second);
-      }
+      ASSERT_EQ(row.read_share.has_value(), is_from_memory);
+      EXPECT_DOUBLE_EQ(row.read_share.value_or(0),
+                       is_from_memory ? row.bytes_per_second / roof.read_bytes_per_second : 0);
     }
   }
 }

@@ -38,6 +38,16 @@ TEST_F(BenchKernelsTest, BenchKernels_MeasuresEachTableThatIsAskedForWithoutAMod
   EXPECT_NE(table.out.find(",memory,Q8_0,64,256,2,scalar,"), std::string::npos) << table.out;
 }
 
+TEST_F(BenchKernelsTest, BenchKernels_MeasuresCalls) {
+  const Outcome outcome = woolly({"bench", "--kernels", "--calls", "--isa", "scalar", "-r", "1", "--json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const json report = json::parse(outcome.out);
+  EXPECT_EQ(report["command"], "woolly bench --kernels --calls --isa scalar -r 1");
+  EXPECT_EQ(report["rows"][0]["kernel"], "rms_norm");
+  EXPECT_EQ(report["rows"][0]["elements"], 16);
+  EXPECT_GT(report["rows"][0]["ns"], 0);
+}
+
 TEST_F(BenchKernelsTest, BenchKernels_WrongFlagsAreOneClearLine) {
   struct Case {
     std::vector<std::string> arguments;
@@ -56,6 +66,7 @@ TEST_F(BenchKernelsTest, BenchKernels_WrongFlagsAreOneClearLine) {
       {{"--columns", "0"}, 2, {"--columns", "\"0\"", "from 1 to 512"}},
       {{"--columns", "1,513"}, 2, {"--columns", "\"513\"", "from 1 to 512"}},
       {{"--isa", "pentium"}, 2, {"--isa", "\"pentium\"", "allowed are scalar"}},
+      {{"--calls", "--types", "F32"}, 2, {"--types", "--calls"}},
       {{"-p", "16"}, 2, {"-p", "--kernels"}},
       {{"--mmap"}, 2, {"--mmap", "--kernels"}},
       {{kModel}, 2, {"MODEL", "--kernels"}},
