@@ -17,11 +17,9 @@ constexpr const char* kCompiler = "g++ " __VERSION__;
 
 }  // namespace
 
-std::string version_number() { return WOOLLY_VERSION; }
-
 Result<std::string> version_text() {
   WOOLLY_TRY(const std::unique_ptr<Engine> engine, Engine::create({.n_threads = 1}));
-  return fmt::format("woolly {} ({}, {}, {} kernels)\n", WOOLLY_VERSION, kCompiler, WOOLLY_BUILD_TYPE, engine->isa());
+  return fmt::format("woolly {} ({}, {}, {} kernels)\n", version_number(), kCompiler, WOOLLY_BUILD_TYPE, engine->isa());
 }
 
 }  // namespace woolly::cli
