@@ -31,6 +31,7 @@ THIRD_PARTY = {
     "nlohmann": ("nlohmann_json::", lambda folder: LAYERS[folder] >= 2),
     "curl": ("CURL::", lambda folder: folder == "store"),
     "openssl": ("OpenSSL::", lambda folder: folder == "store"),
+    "oneapi": ("DNNL::", lambda folder: folder == "bench"),
     "CLI": ("CLI11::", lambda folder: folder == "cli"),
 }
 

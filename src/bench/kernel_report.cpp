@@ -83,7 +83,7 @@ std::string to_csv(const KernelReport& report, const Provenance& provenance) {
                    csv_field(provenance.version), weights_of(report), quant::info(row.type).name, row.shape.n_rows,
                    row.shape.k, row.n_columns, row.isa, row.ops_per_second.median / 1e9, row.ops_per_second.spread,
                    row.bytes_per_second / 1e9, row.ops_per_byte(), or_empty(row.ops_share), or_empty(row.read_share));
-    if (report.roofs.empty()) {
+    if (!report.has_roof(row)) {
       out += ",";
     } else {
       fmt::format_to(put, "{:.4f},{:.4f}", report.ops_roof(row) / 1e9,

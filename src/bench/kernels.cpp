@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <random>
+#include <thread>
 #include <utility>
 
 #include "base/assert.h"
 #include "base/checked.h"
+#include "bench/blas/blas.h"
 #include "bench/weights.h"
 #include "exec/act_layout.h"
 #include "exec/chunk_queue.h"
@@ -76,6 +79,7 @@ struct Matrix {
   std::size_t n_held;
   std::uint8_t* held = nullptr;
   std::size_t next = 0;  ///< Of the panels held, where the next product begins.
+  std::vector<std::byte> rows{};  ///< As a file has them, where a library wants them.
 
   [[nodiscard]] double ops(std::size_t n_columns) const {
     return 2.0 * static_cast<double>(shape.n_rows) * static_cast<double>(shape.k) * static_cast<double>(n_columns);
@@ -95,15 +99,30 @@ void fill(const Matrix& matrix, os::ThreadPool& pool) {
   });
 }
 
+/// The whole of a matrix as a file would have it.
+std::vector<std::byte> rows_of(const Matrix& matrix) {
+  const std::size_t row_bytes = matrix.panel_bytes / kPanelRows;
+  std::vector<std::byte> rows(matrix.shape.n_rows * row_bytes);
+  for (std::size_t row = 0; row < matrix.shape.n_rows; ++row) {
+    kernels::unpack_row(matrix.type, matrix.held, row % kPanelRows, matrix.shape.k, rows.data() + row * row_bytes);
+  }
+  return rows;
+}
+
 /// A row of the report while it is measured.
 struct Case {
   Matrix* matrix;
   std::size_t n_columns;
-  const KernelTable* table;
-  const kernels::MatmulKernel* kernel;
-  std::size_t n_products = 1;    ///< Of one repetition.
-  std::vector<double> rates{};  ///< Operations per second.
+  std::string_view name;
+  const kernels::MatmulKernel* kernel;     ///< Or else:
+  std::unique_ptr<BlasProduct> product{};
+  std::size_t n_products = 1;              ///< Of one repetition.
+  std::vector<double> rates{};            ///< Operations per second.
 };
+
+/// The threads of other libraries go on looking for work: OpenBLAS for 2^26 cycles, libgomp for less. What is measured
+/// next should have the processor for itself.
+constexpr std::chrono::milliseconds kUntilThreadsSleep{50};
 
 class KernelBench {
  public:
@@ -120,8 +139,9 @@ class KernelBench {
     for (Matrix& matrix : matrices_) {
       for (const std::size_t n_columns : options_.columns) {
         for (const KernelTable* table : options_.tables) {
-          cases_.push_back({&matrix, n_columns, table, table->matmul(matrix.type)});
+          cases_.push_back({&matrix, n_columns, table->name, table->matmul(matrix.type)});
         }
+        if (options_.with_blas) WOOLLY_CHECK(add_libraries(matrix, n_columns));
       }
     }
     std::size_t out_floats = 0;
@@ -165,6 +185,7 @@ class KernelBench {
     for (Matrix& matrix : matrices_) {
       matrix.n_held = std::max<std::size_t>(1, allowed / matrix.panel_bytes);
       if (!options_.is_from_memory) matrix.n_held = std::min(matrix.n_held, matrix.n_panels);
+      if (options_.with_blas) matrix.n_held = matrix.n_panels;
       n_bytes += matrix.n_held * matrix.panel_bytes;
     }
     WOOLLY_TRY(weights_, os::Memory::reserve(n_bytes, "weights"));
@@ -172,6 +193,23 @@ class KernelBench {
     for (Matrix& matrix : matrices_) {
       matrix.held = std::exchange(at, at + matrix.n_held * matrix.panel_bytes);
       fill(matrix, pool_);
+    }
+    return {};
+  }
+
+  Status add_libraries(Matrix& matrix, std::size_t n_columns) {
+    const std::size_t k = matrix.shape.k;
+    for (const BlasLibrary& library : blas_libraries()) {
+      if (!library.knows(matrix.type)) continue;
+      if (matrix.rows.empty()) matrix.rows = rows_of(matrix);
+      std::vector<float>& x = dense_inputs_.emplace_back(n_columns * k);
+      for (std::size_t c = 0; c < n_columns; ++c) {
+        std::memcpy(x.data() + c * k, matrix.inputs->columns(ActFormat::kF32)[c].x, k * sizeof(float));
+      }
+      WOOLLY_TRY(std::unique_ptr<BlasProduct> product,
+                 library.create({matrix.type, matrix.shape.n_rows, k, n_columns, matrix.rows.data(), x.data(),
+                                 pool_.size()}));
+      cases_.push_back({&matrix, n_columns, library.name, nullptr, std::move(product)});
     }
     return {};
   }
@@ -186,13 +224,16 @@ class KernelBench {
     return available == 0 ? each : std::min(each, available / 2 / matrices_.size());
   }
 
-  /// Matrices innermost: what follows a product reads other weights, so that none of them stay in caches when they
+  /// Matrices in turn: what follows a product reads other weights, so that none of them stay in caches when they
   /// shall come from memory.
   [[nodiscard]] std::vector<Case*> in_order() {
+    std::vector<std::vector<Case*>> of(matrices_.size());
+    for (Case& c : cases_) of[static_cast<std::size_t>(c.matrix - matrices_.data())].push_back(&c);
     std::vector<Case*> order;
-    const std::size_t n_each = cases_.size() / matrices_.size();
-    for (std::size_t i = 0; i < n_each; ++i) {
-      for (std::size_t m = 0; m < matrices_.size(); ++m) order.push_back(&cases_[m * n_each + i]);
+    for (std::size_t i = 0; order.size() < cases_.size(); ++i) {
+      for (const std::vector<Case*>& cases : of) {
+        if (i < cases.size()) order.push_back(cases[i]);
+      }
     }
     return order;
   }
@@ -211,10 +252,21 @@ class KernelBench {
     seconds_of(c, base::ceil_div(c.n_products, 4));  // other weights were in the caches
     const double seconds = seconds_of(c, c.n_products);
     c.rates.push_back(c.matrix->ops(c.n_columns) * static_cast<double>(c.n_products) / seconds);
+    if (c.product != nullptr) std::this_thread::sleep_for(kUntilThreadsSleep);
+  }
+
+  double seconds_of(const Case& c, std::size_t n) {
+    return c.product != nullptr ? seconds_of_product(*c.product, n) : seconds_of_kernel(c, n);
+  }
+
+  static double seconds_of_product(BlasProduct& product, std::size_t n) {
+    const Clock::time_point begin = Clock::now();
+    for (std::size_t i = 0; i < n; ++i) product.run();
+    return std::chrono::duration<double>(Clock::now() - begin).count();
   }
 
   /// Carries `n` products out, one after the other as steps of a model, on all threads.
-  double seconds_of(const Case& c, std::size_t n) {
+  double seconds_of_kernel(const Case& c, std::size_t n) {
     Matrix& matrix = *c.matrix;
     const std::size_t at_once = exec::panels_per_chunk(matrix.panel_bytes, matrix.n_panels, c.n_columns, pool_.size());
     const std::size_t n_chunks = base::ceil_div(matrix.n_panels, at_once);
@@ -259,6 +311,7 @@ class KernelBench {
   std::vector<std::unique_ptr<Inputs>> inputs_;
   os::Memory weights_;
   std::vector<Matrix> matrices_;
+  std::deque<std::vector<float>> dense_inputs_;  ///< Of the libraries' products.
   os::Memory workspace_;  ///< A tile for each thread, then the result [n_columns, n_rows].
   std::size_t tile_floats_ = 0;
   std::vector<Case> cases_;
@@ -279,8 +332,21 @@ Status measure_roofs(os::ThreadPool& pool, const KernelOptions& options, std::ve
   return {};
 }
 
+Status check_libraries(const std::vector<quant::DType>& types) {
+  const std::span<const BlasLibrary> libraries = blas_libraries();
+  if (libraries.empty()) {
+    return Error{ErrorCode::kUnsupported, "this build has no OpenBLAS and oneDNN: configure with -DWOOLLY_BENCH_BLAS=ON"};
+  }
+  const auto knows = [&](quant::DType type) {
+    return std::ranges::any_of(libraries, [&](const BlasLibrary& library) { return library.knows(type); });
+  };
+  if (std::ranges::any_of(types, knows)) return {};
+  return Error{ErrorCode::kInvalidArgument, "OpenBLAS and oneDNN know none of the types; allowed are F32 and BF16"};
+}
+
 void hold_against_roof(KernelReport& report) {
   for (KernelRow& row : report.rows) {
+    if (!report.has_roof(row)) continue;
     const auto complain = [&](double share, const char* of) {
       if (share <= kMaxRoofShare) return;
       report.errors.push_back(fmt::format("error of the roof: {} {}x{}, {} columns, {} is at {:.0f} % of {}, so it was "
@@ -298,6 +364,10 @@ void hold_against_roof(KernelReport& report) {
 
 }  // namespace
 
+bool KernelReport::has_roof(const KernelRow& row) const {
+  return std::ranges::any_of(roofs, [&](const TableRoof& roof) { return row.isa == roof.table->name; });
+}
+
 const Roof& KernelReport::roof_of(std::string_view isa) const {
   const auto same = std::ranges::find_if(roofs, [&](const TableRoof& row) { return isa == row.table->name; });
   WOOLLY_ASSERT(same != roofs.end());
@@ -312,7 +382,9 @@ double KernelReport::ops_roof(const KernelRow& row) const {
 
 Result<KernelReport> run_kernel_bench(os::ThreadPool& pool, const KernelOptions& options) {
   WOOLLY_ASSERT(!options.types.empty() && !options.shapes.empty() && !options.columns.empty() &&
-                !options.tables.empty() && options.n_repetitions > 0);
+                !options.tables.empty() && options.n_repetitions > 0 &&
+                !(options.with_blas && options.is_from_memory));
+  if (options.with_blas) WOOLLY_CHECK(check_libraries(options.types));
   KernelReport report;
   report.machine = machine_name(pool.size());
   report.n_threads = pool.size();
@@ -328,7 +400,7 @@ Result<KernelReport> run_kernel_bench(os::ThreadPool& pool, const KernelOptions&
   for (Case& c : bench.cases()) {
     const Summary rate = summarize(std::move(c.rates));
     const double bytes = rate.median / c.matrix->ops(c.n_columns) * c.matrix->bytes();
-    report.rows.push_back({c.matrix->type, c.matrix->shape, c.n_columns, c.table->name, rate, bytes, {}, {}});
+    report.rows.push_back({c.matrix->type, c.matrix->shape, c.n_columns, c.name, rate, bytes, {}, {}});
   }
   if (options.with_roof) hold_against_roof(report);
   return report;

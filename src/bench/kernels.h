@@ -40,6 +40,9 @@ struct KernelOptions {
   /// Weights come from memory, as those of a model do. Without it they are read again and again from caches: no more
   /// than 16 MiB of a matrix, beyond which its panels repeat.
   bool is_from_memory = false;
+  /// Beside the libraries of bench/blas, for the types that they know. Matrices are whole then, for all the same; not from
+  /// memory.
+  bool with_blas = false;
   std::size_t n_repetitions = 5;
   bool with_roof = true;
   KernelEffort effort;
@@ -52,7 +55,7 @@ struct KernelRow {
   quant::DType type;
   Shape shape;
   std::size_t n_columns = 0;
-  std::string_view isa;
+  std::string_view isa;    ///< Of the table, or the name of a library, which is held against no roof.
   Summary ops_per_second;  ///< A product and its sum are two operations.
   double bytes_per_second = 0;  ///< Of the weights, at the median.
   std::optional<double> ops_share;   ///< Of the rate of the arithmetic that the table has for the type.
@@ -75,6 +78,8 @@ struct KernelReport {
   std::vector<KernelRow> rows;   ///< By type, shape, columns, table, each in the order that was asked for.
   std::vector<std::string> errors;  ///< One line each: roofs that a row is above.
 
+  /// Whether `roofs` has the table of a row.
+  [[nodiscard]] bool has_roof(const KernelRow& row) const;
   /// Of the table of that name, which `roofs` has.
   [[nodiscard]] const Roof& roof_of(std::string_view isa) const;
   /// The rate of the arithmetic that a row is held against.
@@ -82,8 +87,9 @@ struct KernelReport {
 };
 
 /// Runs every case once, then all again for each repetition, so that what disturbs the machine disturbs all. Panels are
-/// claimed by the threads of `pool` as the executor has it. kInvalidArgument where a type's block does not divide a k;
-/// kLimitExceeded where there is no memory.
+/// claimed by the threads of `pool` as the executor has it. kInvalidArgument where a type's block does not divide a k, or
+/// libraries know none of the types; kUnsupported where this build has no libraries; kLimitExceeded where there is no
+/// memory.
 Result<KernelReport> run_kernel_bench(os::ThreadPool& pool, const KernelOptions& options);
 
 }  // namespace woolly::bench

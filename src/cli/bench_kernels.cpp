@@ -106,7 +106,9 @@ CLI::Option* KernelArguments::declare(CLI::App& app) {
       add_list(app, "--columns", "N,...", "Columns of activations that are multiplied at once", options_.columns,
                parse_columns)
           ->default_str(list(options_.columns, [](std::size_t n) { return n; })),
-      app.add_flag("--cold", options_.is_from_memory, "Read the weights from memory; without it caches hold them")};
+      app.add_flag("--cold", options_.is_from_memory, "Read the weights from memory; without it caches hold them"),
+      app.add_flag("--blas", options_.with_blas,
+                   "Measure OpenBLAS and oneDNN too; for F32 and BF16, in builds with -DWOOLLY_BENCH_BLAS=ON")};
   CLI::Option* isa = add_list(app, "--isa", "NAME,...", "Kernel tables; without it the one that a model would get",
                               options_.tables, kernels::find_table);
   CLI::Option* calls = app.add_flag("--calls", of_calls_, "Measure what calls cost; without --isa in all tables");
@@ -114,6 +116,7 @@ CLI::Option* KernelArguments::declare(CLI::App& app) {
     option->needs(kernels);
     option->excludes(calls);
   }
+  app.get_option("--blas")->excludes(app.get_option("--cold"));
   isa->needs(kernels);
   calls->needs(kernels);
   for (CLI::Option* option : of_products) hide_relations(*option);
@@ -137,7 +140,7 @@ Status KernelArguments::run_products(const Common& common) const {
                fmt::format("woolly bench --kernels --types {} --shapes {} --columns {} --isa {}{}{} -t {} -r {}",
                            list(options.types, type_name), list(options.shapes, shape_name),
                            fmt::join(options.columns, ","), list(options.tables, &KernelTable::name),
-                           options.is_from_memory ? " --cold" : "", options.with_roof ? "" : " --no-roof",
+                           options.is_from_memory ? " --cold" : options.with_blas ? " --blas" : "", options.with_roof ? "" : " --no-roof",
                            pool->size(), options.n_repetitions),
                common);
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "bench/blas/blas.h"
 #include "kernels/dispatch.h"
 
 namespace woolly::bench {
@@ -96,6 +97,16 @@ TEST(KernelBench, NamesTheShapeThatATypeCannotHave) {
   for (const char* part : {"31x32", "Q4_K", "multiples of 256"}) {
     EXPECT_NE(report.error().message.find(part), std::string::npos) << report.error().message;
   }
+}
+
+TEST(KernelBench, SaysWhyThereIsNoLibraryToCompareWith) {
+  KernelOptions options = tiny_options();
+  options.types = {quant::DType::kQ4_K};
+  options.with_blas = true;
+  const auto report = run_kernel_bench(*pool_of(1), options);
+  ASSERT_FALSE(report);
+  const char* part = blas_libraries().empty() ? "-DWOOLLY_BENCH_BLAS=ON" : "F32 and BF16";
+  EXPECT_NE(report.error().message.find(part), std::string::npos) << report.error().message;
 }
 
 }  // namespace

@@ -66,6 +66,7 @@ TEST_F(BenchKernelsTest, BenchKernels_WrongFlagsAreOneClearLine) {
       {{"--columns", "0"}, 2, {"--columns", "\"0\"", "from 1 to 512"}},
       {{"--columns", "1,513"}, 2, {"--columns", "\"513\"", "from 1 to 512"}},
       {{"--isa", "pentium"}, 2, {"--isa", "\"pentium\"", "allowed are scalar"}},
+      {{"--blas", "--cold"}, 2, {"--blas", "--cold"}},
       {{"--calls", "--types", "F32"}, 2, {"--types", "--calls"}},
       {{"-p", "16"}, 2, {"-p", "--kernels"}},
       {{"--mmap"}, 2, {"--mmap", "--kernels"}},
