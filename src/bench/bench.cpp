@@ -49,11 +49,26 @@ class Bench {
       for (Contender& contender : contenders_) run_contender(contender, test);
     }
     const Summary summary = summarize(std::move(ours));
-    report_.rows.push_back({test, summary, std::nullopt, compare(contenders_, summary.median)});
+    Row row{test, summary, std::nullopt, compare(contenders_, summary.median)};
+    WOOLLY_CHECK(record(row));
+    report_.rows.push_back(std::move(row));
     return {};
   }
 
  private:
+  Status record(Row& row) {
+    if (options_.recorder == nullptr) return {};
+    const Session::Parts& session = runner_.session().parts();
+    options_.recorder->clear_sums();
+    session.executor->record_to(options_.recorder);
+    for (std::size_t i = 0; i < options_.n_repetitions; ++i) WOOLLY_CHECK(runner_.run(row.test));
+    session.executor->record_to(nullptr);
+    if (options_.with_profile) {
+      row.profile = profile_of(*options_.recorder, session.model->parts().plan, session.cache->layout());
+    }
+    return {};
+  }
+
   void run_contender(Contender& contender, const Test& test) {
     if (contender.has_failed) return;
     const Result<double> rate = run_peer(*contender.peer, path_, test, report_.n_threads);
@@ -70,7 +85,7 @@ class Bench {
 };
 
 void hold_against_roof(Report& report) {
-  const Roof roof = best_of(*report.roof_before, *report.roof_after);
+  const Roof roof = *report.roof();
   for (Row& row : report.rows) {
     row.roof_share = roof_share(row.test, row.ours.median, report.work, roof);
     if (*row.roof_share <= kMaxRoofShare) continue;
@@ -81,6 +96,11 @@ void hold_against_roof(Report& report) {
 }
 
 }  // namespace
+
+std::optional<Roof> Report::roof() const {
+  if (!roof_before || !roof_after) return std::nullopt;
+  return best_of(*roof_before, *roof_after);
+}
 
 Result<Report> run_bench(const Engine& engine, const std::shared_ptr<const Model>& model,
                          const std::filesystem::path& path, const BenchOptions& options) {

@@ -10,7 +10,9 @@
 
 #include "bench/measure.h"
 #include "bench/peer.h"
+#include "bench/profile.h"
 #include "bench/roof.h"
+#include "exec/recorder.h"
 #include "woolly/error.h"
 #include "woolly/model.h"
 
@@ -22,6 +24,8 @@ struct BenchOptions {
   std::vector<Peer> peers;  ///< A name may stand for several commands: the best of them counts.
   SessionOptions session;
   bool with_roof = true;
+  exec::Recorder* recorder = nullptr;  ///< Of runs of their own after the repetitions, which it would slow.
+  bool with_profile = false;           ///< Needs a recorder.
 };
 
 struct PeerResult {
@@ -35,6 +39,7 @@ struct Row {
   Summary ours;
   std::optional<double> roof_share;
   std::vector<PeerResult> peers;
+  std::optional<Profile> profile{};  ///< Of as many runs as there are repetitions.
 };
 
 struct Report {
@@ -46,6 +51,9 @@ struct Report {
   std::optional<Roof> roof_before, roof_after;
   std::vector<Row> rows;
   std::vector<std::string> errors;  ///< One line each: peers that failed, roofs that a row is above.
+
+  /// The better of both measurements.
+  [[nodiscard]] std::optional<Roof> roof() const;
 };
 
 /// Runs ours, then each peer, and all that again for every repetition, so that what disturbs the machine disturbs all.

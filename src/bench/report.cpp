@@ -75,6 +75,10 @@ std::string to_text(const Report& report, const Provenance& provenance) {
     out += '\n';
   }
   if (!names.empty()) out += "\nPeers: tokens/s x ratio of ours to theirs.\n";
+  for (const Row& row : report.rows) {
+    if (row.profile) fmt::format_to(put, "\n{}, {}", row.test.name(), to_text(*row.profile, report.roof()));
+  }
+  if (!report.rows.empty() && report.rows.front().profile) fmt::format_to(put, "\n{}", kProfileLegend);
   return out;
 }
 
@@ -90,6 +94,7 @@ std::string to_json(const Report& report, const Provenance& provenance) {
                     {"spread", row.ours.spread},
                     {"roof_share", row.roof_share ? Json(*row.roof_share) : Json()},
                     {"peers", std::move(peers)}});
+    if (row.profile) rows.back()["profile"] = to_json(*row.profile, report.roof());
   }
   const Json json = {{"machine", report.machine},
                      {"model", report.model},

@@ -28,7 +28,7 @@ std::string to_text(const Report& report, const Provenance& provenance);
 
 /// {"machine", "model", "rows": [{"test", "tokens_per_second", "spread", "roof_share", "peers": {NAME:
 /// {"tokens_per_second", "ratio"}}}]} and more beside. Shares and spreads are fractions; `roof_share` is null where the
-/// roof was not measured.
+/// roof was not measured. A row with a profile has it as "profile" (bench/profile.h).
 std::string to_json(const Report& report, const Provenance& provenance);
 
 /// A header and a line for each row.
