@@ -15,8 +15,10 @@
 #include "cli/bench_kernels.h"
 #include "cli/command.h"
 #include "cli/flags.h"
+#include "cli/interrupt.h"
 #include "cli/model_argument.h"
 #include "cli/output.h"
+#include "cli/profiling.h"
 #include "cli/version.h"
 
 namespace woolly::cli {
@@ -32,6 +34,7 @@ struct BenchArguments {
   bench::BenchOptions options;
   bool as_json = false;
   bool as_csv = false;
+  Profiling profiling;
 };
 
 /// Lengths parted by commas; 0 is left out.
@@ -79,6 +82,10 @@ std::string command_line(const BenchArguments& arguments, const std::string& mod
                   list(arguments.generations), n_threads, options.n_repetitions);
   if (options.session.chunk != SessionOptions{}.chunk) command += fmt::format(" --chunk {}", options.session.chunk);
   if (options.session.kv_type != SessionOptions{}.kv_type) command += " --kv-type f32";
+  if (arguments.profiling.wants_profile()) command += " --profile";
+  if (const std::string& file = arguments.profiling.trace_file(); !file.empty()) {
+    command += " --trace " + bench::quoted_for_shell(file);
+  }
   for (const bench::Peer& peer : options.peers) {
     std::string words;
     for (const std::string& word : peer.command) words += (words.empty() ? "" : " ") + bench::quoted_for_shell(word);
@@ -97,9 +104,17 @@ Status run_command(const BenchArguments& arguments) {
   for (const std::size_t n : arguments.generations) options.tests.push_back({Test::Kind::kGenerate, n});
   if (options.tests.empty()) return Error{ErrorCode::kInvalidArgument, "nothing to measure: both -p and -n are 0"};
   WOOLLY_TRY(const auto path, arguments.model.find());
+  WOOLLY_CHECK(arguments.profiling.check());
   WOOLLY_TRY(const LoadedModel loaded, arguments.model.load(path));
+  const auto recorder = arguments.profiling.recorder_for(loaded);
+  options.recorder = recorder.get();
+  options.with_profile = arguments.profiling.wants_profile();
   WOOLLY_TRY(const bench::Report report, bench::run_bench(*loaded.engine, loaded.model, path, options));
   for (const std::string& error : report.errors) print_error(error);
+  if (recorder != nullptr) {
+    const Interrupt interrupt;
+    WOOLLY_CHECK(arguments.profiling.write_trace(*recorder, *loaded.model));
+  }
   const bench::Provenance provenance{version_number(), command_line(arguments, path.string(), report.n_threads),
                                      {loaded.load_time.count(), loaded.model->weight_bytes()}};
   if (arguments.as_json) return write_output(to_json(report, provenance));
@@ -135,6 +150,7 @@ Action declare_bench(CLI::App& app) {
       "Do not measure what the machine can do");
   add_chunk_flag(app, arguments->options.session);
   add_kv_type_flag(app, arguments->options.session);
+  arguments->profiling.declare(app);
   CLI::Option* json = app.add_flag("--json", arguments->as_json, "The same for programs");
   CLI::Option* csv = app.add_flag("--csv", arguments->as_csv, "The same as a table for programs");
   exclude_each_other({json, csv});
@@ -146,6 +162,7 @@ Action declare_bench(CLI::App& app) {
       "of the read bandwidth (bytes of all matrices and of the cache), for pp of the int8 multiplications and "
       "additions\n"
       "(two for each parameter and token). A share above 105 % is told as an error of the roof.\n"
+      "--profile and --trace time runs of their own, as many as there are repetitions.\n"
       "A peer gets -m FILE -p N -n N -t N -r 1 -o json after its own arguments.\n"
       "Kernels: a product and its sum are two operations, bytes are those of the weights. Of ops: the share of what\n"
       "the table does at most, in int8 products or, for F32, F16 and BF16, in float32 multiply-adds.\n"
@@ -153,6 +170,7 @@ Action declare_bench(CLI::App& app) {
       "Examples:\n"
       "  woolly bench smollm2:135m -p 16 -n 8 -r 1 --no-roof\n"
       "  woolly bench smollm2:135m -p 16,32 -n 0 -r 1 --no-roof --csv\n"
+      "  woolly bench smollm2:135m -p 16 -n 8 -r 1 --no-roof --profile\n"
       "  woolly bench --kernels --types Q4_K,Q8_0 --shapes 64x256 --columns 1,8 -r 1 --no-roof");
   return [arguments] { return run_command(*arguments); };
 }

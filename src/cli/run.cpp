@@ -20,6 +20,8 @@
 #include "cli/interrupt.h"
 #include "cli/model_argument.h"
 #include "cli/output.h"
+#include "cli/profiling.h"
+#include "engine/parts.h"
 #include "sample/sampler.h"
 #include "sample/stop_matcher.h"
 #include "text/detokenizer.h"
@@ -38,6 +40,7 @@ struct RunOptions {
   SessionOptions session;
   std::vector<std::string> stops;
   std::optional<std::uint64_t> n_max;
+  Profiling profiling;
 };
 
 /// The text's tokens, with what the model puts before a text. An empty one begins with BOS, whatever the model does.
@@ -183,6 +186,7 @@ class Continuation {
 Status run(const RunOptions& options) {
   WOOLLY_TRY(sample::StopMatcher stops, sample::StopMatcher::create(options.stops));
   WOOLLY_TRY(const auto path, options.model.find());
+  WOOLLY_CHECK(options.profiling.check());
   WOOLLY_TRY(const std::string text, options.text.read());
   WOOLLY_TRY(const LoadedModel loaded, options.model.load(path));
   WOOLLY_TRY(const Tokenizer* tokenizer, loaded.model->tokenizer());
@@ -191,11 +195,15 @@ Status run(const RunOptions& options) {
   const std::size_t n_choices = std::min(loaded.model->vocab_size(), tokenizer->vocab_size());
   WOOLLY_TRY(sample::Sampler sampler, sample::Sampler::create(options.sampling, n_choices));
   WOOLLY_TRY(const auto session, Session::create(loaded.model, options.session));
+  const auto recorder = options.profiling.recorder_for(loaded);
+  session->parts().executor->record_to(recorder.get());
   TextOutput output(*tokenizer, text.empty(), std::move(stops));
   Continuation continuation(options, *tokenizer, *session, std::move(sampler), n_choices, std::move(output));
   WOOLLY_CHECK(continuation.run(prompt));
   if (!output_is_closed()) continuation.print_statistics(loaded.load_time);
-  return {};
+  if (recorder == nullptr) return {};
+  WOOLLY_CHECK(options.profiling.write_trace(*recorder, *loaded.model));
+  return options.profiling.print_profile(*recorder, loaded, *session);
 }
 
 }  // namespace
@@ -220,6 +228,7 @@ Action declare_run(CLI::App& app) {
       [options = options.get()](std::uint64_t n) { options->session.n_ctx = n; }, 1, kMaxContext);
   add_chunk_flag(app, options->session);
   add_kv_type_flag(app, options->session);
+  options->profiling.declare(app);
   app.footer(
       "The text is standard input where neither -p nor -f is given. Only the continuation goes to standard output.\n"
       "Ctrl-C ends after the current token.\n"
@@ -227,7 +236,8 @@ Action declare_run(CLI::App& app) {
       "Examples:\n"
       "  woolly run smollm2:135m -p \"Once upon a time\" -n 64\n"
       "  woolly run smollm2:135m -f story.txt -n 32 --temp 0\n"
-      "  echo \"The sun was\" | woolly run smollm2:135m -n 32 --seed 7 --stop \".\" -t 2");
+      "  echo \"The sun was\" | woolly run smollm2:135m -n 32 --seed 7 --stop \".\" -t 2\n"
+      "  woolly run smollm2:135m -p \"Once upon a time\" -n 64 --trace trace.json");
   return [options] { return run(*options); };
 }
 
