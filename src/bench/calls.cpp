@@ -70,17 +70,6 @@ struct Buffers {
   }
 };
 
-/// Calls `call(at)` `n_calls` times, with the beginnings of pieces of n elements in turn.
-template <typename Call>
-void repeat(std::size_t n, std::size_t n_calls, Call call) {
-  const std::size_t end = std::max(n, kWalk) - n;
-  std::size_t at = 0;
-  for (std::size_t i = 0; i < n_calls; ++i) {
-    call(at);
-    at = at < end ? at + n : 0;
-  }
-}
-
 /// Times `n_calls` calls with n elements.
 using Repeat = double (*)(const KernelTable& table, const Buffers& b, std::size_t n, std::size_t n_calls);
 

@@ -61,13 +61,9 @@ std::string brand() {
 
 /// Asks Linux for the tile registers' state, which it saves only for processes that do (from 5.16 on).
 bool may_use_tiles() {
-#if defined(__linux__)
   constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM, asm/prctl.h
   constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-#else
-  return false;
-#endif
 }
 
 // Bit positions: Intel SDM volume 2A, CPUID, table 3-8; AMD APM volume 3, appendix E.

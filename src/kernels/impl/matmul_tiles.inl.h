@@ -6,8 +6,8 @@
 //                  to do for each sub-block. Two products for a block of 256 instead of eight that end every 32.
 //   blocks of 32   A product of 32 of k for each block; its sums are scaled as floats, eight blocks at a time.
 //
-// Vector work on the sums of one unit (a few columns, sixteen rows) is written between the tile products of the next
-// and their stores, so that both are under way together. Weights are unpacked once for all columns, to a buffer that the first-level cache holds.
+// The sums of a unit (a few columns, sixteen rows) are scaled while the products of the next are in the tile registers.
+// Weights are unpacked once for all columns, to a buffer that the first-level cache holds.
 #pragma once
 
 #include "kernels/impl/unpack.inl.h"
