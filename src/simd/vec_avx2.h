@@ -25,6 +25,13 @@ struct Bytes { __m256i lo, hi; };
 constexpr std::size_t kMaxColumns = 4;
 /// Of these, with both halves of a panel at once; more columns take one half after the other.
 constexpr std::size_t kMaxColumnsOfBothHalves = 1;
+/// How far ahead of its reads a matrix kernel asks for the lines of a panel; 0: not at all. The cores that have VNNI in
+/// this encoding gain as those with AMX do; see vec_avx512.h.
+#if defined(WOOLLY_ISA_AVXVNNI)
+constexpr std::size_t kPrefetchBytes = 3072;
+#else
+constexpr std::size_t kPrefetchBytes = 0;
+#endif
 /// What `dot_s8` adds to each weight; see there.
 constexpr int kSignedBias = WOOLLY_HAS_DOT ? 128 : 0;
 

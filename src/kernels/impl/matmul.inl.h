@@ -55,6 +55,7 @@ inline void add_groups(const std::uint8_t* sub, std::size_t g, const ActColumn* 
                        simd::I32 (&sums)[kColumns][Half::kCount]) {
   constexpr std::size_t kGroups = Unpack<kType>::kGroupsAtOnce;
   simd::Bytes codes[2 * kGroups];
+  prefetch_behind_codes<kType>(sub, g, kGroups);
   Unpack<kType>::codes(sub, g, codes);
   WOOLLY_UNROLL
   for (std::size_t i = 0; i < kGroups; ++i) {
@@ -90,6 +91,7 @@ inline void multiply_blocks32(const std::uint8_t* panel, std::size_t k, const Ac
       WOOLLY_UNROLL
       for (std::size_t h = 0; h < Half::kCount; ++h) sums[c][h] = simd::splat_i32(-kCodeOffset<kType> * columns[c].sums32[b]);
     }
+    prefetch_behind(panel, 0, panel_format(kType).header_bytes());
     const std::uint8_t* sub = panel + panel_format(kType).header_bytes();
     WOOLLY_UNROLL
     for (std::size_t g = 0; g < 8; g += Type::kGroupsAtOnce) {
@@ -151,6 +153,7 @@ inline void add_mins(const std::uint8_t* panel, std::size_t b, const ActColumn* 
 /// touched in order; a header that is read only when the codes are done breaks its stream.
 template <DType kType>
 inline void touch_header(const std::uint8_t* panel) {
+  prefetch_behind(panel, 0, panel_format(kType).header_bytes());
   for (std::size_t at = 0; at < panel_format(kType).header_bytes(); at += 64) {
     static_cast<void>(*static_cast<const volatile std::uint8_t*>(panel + at));
   }

@@ -69,6 +69,7 @@ struct alignas(64) TileBlock256 {
   void unpack(const std::uint8_t* panel) {
     using Type = Unpack<kType>;
     constexpr std::size_t kGroups = Type::kSubBlock / 4, kAtOnce = Type::kGroupsAtOnce;
+    prefetch_behind(panel, 0, panel_format(kType).header_bytes());
     for (std::size_t s = 0; s < 256 / Type::kSubBlock; ++s) {
       const simd::I32 scales[2] = {Type::sub_scale(panel, s, 0), Type::sub_scale(panel, s, 1)};
       const std::size_t first = s * kGroups;  // group of four columns, 0..63
@@ -76,6 +77,7 @@ struct alignas(64) TileBlock256 {
       WOOLLY_UNROLL
       for (std::size_t g = 0; g < kGroups; g += kAtOnce) {
         simd::Bytes codes[2 * kAtOnce];
+        prefetch_behind_codes<kType>(sub, first % 8 + g, kAtOnce);
         Type::codes(sub, first % 8 + g, codes);
         WOOLLY_UNROLL
         for (std::size_t i = 0; i < 2 * kAtOnce; ++i) {
@@ -236,9 +238,11 @@ struct alignas(64) TileBlocks32 {
   void unpack(const std::uint8_t* panel, std::size_t n_blocks) {
     using Type = Unpack<kType>;
     for (std::size_t b = 0; b < n_blocks; ++b, panel += panel_format(kType).packed_bytes()) {
+      prefetch_behind(panel, 0, panel_format(kType).header_bytes());
       WOOLLY_UNROLL
       for (std::size_t g = 0; g < 8; ++g) {
         simd::Bytes both[2];
+        prefetch_behind_codes<kType>(panel + panel_format(kType).header_bytes(), g, 1);
         Type::codes(panel + panel_format(kType).header_bytes(), g, both);
         for (std::size_t h = 0; h < 2; ++h) simd::store_bytes(codes[b][h][g], simd::signed_codes<Type::kOffset>(both[h]));
       }

@@ -14,6 +14,21 @@ namespace {
 
 using quant::DType;
 
+/// Asks for the lines that lie simd::kPrefetchBytes behind bytes [from, to) of a panel, which are read now.
+[[gnu::always_inline]] inline void prefetch_behind(const std::uint8_t* panel, std::size_t from, std::size_t to) {
+  if constexpr (simd::kPrefetchBytes > 0) {
+    WOOLLY_UNROLL
+    for (std::size_t at = (from + 63) / 64 * 64; at < to; at += 64) __builtin_prefetch(panel + at + simd::kPrefetchBytes);
+  }
+}
+
+/// The same behind the codes of groups [g, g + n) of 32 columns, whose planes are at `sub`.
+template <DType kType>
+[[gnu::always_inline]] inline void prefetch_behind_codes(const std::uint8_t* sub, std::size_t g, std::size_t n) {
+  constexpr std::size_t kGroupBytes = panel_format(kType).sub_bytes() / 8;
+  prefetch_behind(sub, g * kGroupBytes, (g + n) * kGroupBytes);
+}
+
 // Codes of group g (0..7) of 32 columns for both row halves, from the planes at `sub`.
 
 inline void codes4(const std::uint8_t* plane, std::size_t g, simd::Bytes (&codes)[2]) {
