@@ -20,7 +20,8 @@ struct ActLayout {
     float* x;
     kernels::ActStorage a32, a256;
   };
-  [[nodiscard]] std::size_t row_bytes() const { return round_line(width * 4) + 2 * place(nullptr, nullptr); }
+  /// An odd number of lines, for the reason of plan::Buffer::stride.
+  [[nodiscard]] std::size_t row_bytes() const { return (round_line(width * 4) + 2 * place(nullptr, nullptr)) | 64U; }
   /// The arrays of a row that begins at `at` and has row_bytes().
   [[nodiscard]] Row row(std::byte* at) const {
     Row row{reinterpret_cast<float*>(at), {}, {}};

@@ -38,8 +38,9 @@ class Binder {
 
  private:
   [[nodiscard]] BoundBuffer buffer(plan::BufferId id) const {
-    return {reinterpret_cast<float*>(workspace_ + layout_.offsets[id.index]),
-            static_cast<std::size_t>(plan_.buffers[id.index].width)};
+    const plan::Buffer& buffer = plan_.buffers[id.index];
+    return {reinterpret_cast<float*>(workspace_ + layout_.offsets[id.index]), static_cast<std::size_t>(buffer.width),
+            static_cast<std::size_t>(buffer.stride())};
   }
   [[nodiscard]] const float* vector(plan::VectorId id) const { return weights_.vector(plan_.vectors[id.index]); }
   [[nodiscard]] std::optional<BoundNorm> norm(const std::optional<plan::Norm>& norm) const {

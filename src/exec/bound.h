@@ -15,9 +15,9 @@ namespace woolly::exec {
 
 struct BoundBuffer {
   float* data;
-  std::size_t width;
+  std::size_t width, stride;
 
-  [[nodiscard]] float* row(std::size_t i) const { return data + i * width; }
+  [[nodiscard]] float* row(std::size_t i) const { return data + i * stride; }
 };
 
 struct BoundNorm {

@@ -451,7 +451,8 @@ Logits Executor::run(const Batch& batch) {
   }
   for (const Slice& slice : batch.slices) slice.sequence->advance(slice.n_rows);
   s.batch = nullptr;
-  return {s.logits, batch.logit_rows.size(), s.plan.spec.vocab_size};
+  return {s.logits, batch.logit_rows.size(), s.plan.spec.vocab_size,
+          static_cast<std::size_t>(s.plan.buffers[s.plan.logits.index].stride())};
 }
 
 }  // namespace woolly::exec

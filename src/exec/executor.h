@@ -21,8 +21,9 @@ struct Logits {
   const float* data = nullptr;
   std::size_t n_rows = 0;
   std::size_t vocab_size = 0;
+  std::size_t stride = 0;  ///< Floats from one row to the next.
 
-  [[nodiscard]] std::span<const float> row(std::size_t i) const { return {data + i * vocab_size, vocab_size}; }
+  [[nodiscard]] std::span<const float> row(std::size_t i) const { return {data + i * stride, vocab_size}; }
 };
 
 /// Used from one thread at a time. Borrows plan, weights and pool.

@@ -112,7 +112,7 @@ WorkspaceLayout lay_out(const Plan& plan, const Limits& limits) {
   for (std::size_t i = 0; i < plan.buffers.size(); ++i) {
     const Buffer& buffer = plan.buffers[i];
     const std::size_t n_rows = buffer.has_only_logit_rows ? limits.max_logit_rows : limits.max_rows;
-    sizes[i] = base::round_up(buffer.width * n_rows * sizeof(float), kAlignment);
+    sizes[i] = base::round_up(buffer.stride() * n_rows * sizeof(float), kAlignment);
     // First fit: the lowest place that meets no living buffer.
     std::uint64_t at = 0;
     for (bool moved = true; moved;) {

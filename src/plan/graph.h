@@ -26,11 +26,15 @@ struct Vector {
   const gguf::TensorView* multiplier = nullptr;  ///< One element; nullptr: 1.
 };
 
-/// A buffer of activations, [rows, width] float32.
+/// A buffer of activations, [rows, width] float32, rows `stride()` floats apart.
 struct Buffer {
   std::string name;
   std::uint64_t width;
   bool has_only_logit_rows = false;  ///< Rows are those whose logits are wanted.
+
+  /// An odd number of lines of 64 bytes. What a panel writes is a line or two of every row, and rows a power of two apart
+  /// share a few sets of every cache, where they evict each other before they are read.
+  [[nodiscard]] std::uint64_t stride() const { return (width + 15) / 16 * 16 | 16U; }
 };
 
 /// Everything between facts and kernels.

@@ -91,7 +91,7 @@ TEST(Plan, LayOutKeepsLivingBuffersApart) {
     }
   }
   const auto size = [&](std::size_t i) {
-    return plan->buffers[i].width * (plan->buffers[i].has_only_logit_rows ? 2 : 5) * sizeof(float);
+    return plan->buffers[i].stride() * (plan->buffers[i].has_only_logit_rows ? 2 : 5) * sizeof(float);
   };
   for (std::size_t i = 0; i < lives.size(); ++i) {
     sum += size(i);
