@@ -40,7 +40,7 @@ class Engine {
 /// Immutable and shared by its sessions.
 class Model {
  public:
-  /// Loads a GGUF file (any part of a split one) and packs its weights. A file whose tokenizer cannot be used loads
+  /// Loads a GGUF file (any part of a split one) and packs its weights, or maps it: see LoadOptions. A file whose tokenizer cannot be used loads
   /// all the same: see `tokenizer()`.
   static Result<std::shared_ptr<const Model>> load(Engine& engine, const std::filesystem::path& path,
                                                    const LoadOptions& options = {});
@@ -55,8 +55,10 @@ class Model {
   [[nodiscard]] std::size_t vocab_size() const noexcept;
   /// The context that the model was trained for, in tokens.
   [[nodiscard]] std::size_t context_length() const noexcept;
-  /// The bytes of packed weights in memory.
+  /// The bytes of weights in memory of the model's own.
   [[nodiscard]] std::uint64_t weight_bytes() const noexcept;
+  /// The bytes of weights that stay in the mapped file; 0 without LoadOptions::map_file.
+  [[nodiscard]] std::uint64_t mapped_bytes() const noexcept;
   /// The plan as text: a line for each step, with its buffers, shapes and kernels.
   [[nodiscard]] std::string plan_text() const;
 

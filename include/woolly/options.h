@@ -19,7 +19,10 @@ struct EngineOptions {
 };
 
 struct LoadOptions {
-  bool map_file = false;  ///< Map the file instead of reading it.
+  /// Maps the file and computes from it, instead of packing a copy of its matrices: the model is there at once, and its
+  /// weights take the memory of the system's file cache, which all programs share that map the file. The numbers are the
+  /// same; steps are slower. The file must neither change nor become shorter as long as the model lives.
+  bool map_file = false;
 };
 
 /// Positions are 32-bit numbers, with room to compute.

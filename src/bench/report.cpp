@@ -58,8 +58,12 @@ std::string to_text(const Report& report, const Provenance& provenance) {
   const auto width = [](const std::string& name) { return std::max<std::size_t>(name.size(), 18); };
   const auto put = std::back_inserter(out);
   const Load& load = provenance.load;
-  fmt::format_to(put, "load: {:.1f} MB of weights in {:.2f} s, {:.2f} GB/s\n{}\n", static_cast<double>(load.bytes) / 1e6,
-                 load.seconds, load.bytes_per_second() / 1e9, roof_text(report));
+  fmt::format_to(put, "load: {:.1f} MB of weights in {:.2f} s, {:.2f} GB/s", static_cast<double>(load.bytes) / 1e6,
+                 load.seconds, load.bytes_per_second() / 1e9);
+  if (load.mapped_bytes > 0) {
+    fmt::format_to(put, "; {:.1f} MB stay in the mapped file", static_cast<double>(load.mapped_bytes) / 1e6);
+  }
+  fmt::format_to(put, "\n{}\n", roof_text(report));
   fmt::format_to(put, "{:<8}{:>12}{:>9}{:>9}", "test", "tokens/s", "spread", "roof");
   for (const std::string& name : names) fmt::format_to(put, "  {:>{}}", name, width(name));
   out += '\n';
@@ -106,6 +110,7 @@ std::string to_json(const Report& report, const Provenance& provenance) {
                      {"load",
                       {{"seconds", provenance.load.seconds},
                        {"bytes", provenance.load.bytes},
+                       {"mapped_bytes", provenance.load.mapped_bytes},
                        {"bytes_per_second", provenance.load.bytes_per_second()}}},
                      {"matrix_bytes", report.work.matrix_bytes},
                      {"roof_before", roof_json(report.roof_before)},

@@ -12,7 +12,8 @@ namespace woolly::bench {
 /// What the program did to get a model.
 struct Load {
   double seconds = 0;
-  std::uint64_t bytes = 0;  ///< Of its weights.
+  std::uint64_t bytes = 0;         ///< Of its weights, in memory.
+  std::uint64_t mapped_bytes = 0;  ///< Of those that stay in the mapped file.
 
   [[nodiscard]] double bytes_per_second() const { return seconds > 0 ? static_cast<double>(bytes) / seconds : 0; }
 };

@@ -80,6 +80,7 @@ std::string command_line(const BenchArguments& arguments, const std::string& mod
   std::string command =
       fmt::format("woolly bench {} -p {} -n {} -t {} -r {}", bench::quoted_for_shell(model), list(arguments.prompts),
                   list(arguments.generations), n_threads, options.n_repetitions);
+  if (arguments.model.is_mapped()) command += " --mmap";
   if (options.session.chunk != SessionOptions{}.chunk) command += fmt::format(" --chunk {}", options.session.chunk);
   if (options.session.kv_type != SessionOptions{}.kv_type) command += " --kv-type f32";
   if (arguments.profiling.wants_profile()) command += " --profile";
@@ -116,7 +117,8 @@ Status run_command(const BenchArguments& arguments) {
     WOOLLY_CHECK(arguments.profiling.write_trace(*recorder, *loaded.model));
   }
   const bench::Provenance provenance{version_number(), command_line(arguments, path.string(), report.n_threads),
-                                     {loaded.load_time.count(), loaded.model->weight_bytes()}};
+                                     {loaded.load_time.count(), loaded.model->weight_bytes(),
+                                      loaded.model->mapped_bytes()}};
   if (arguments.as_json) return write_output(to_json(report, provenance));
   return write_output(arguments.as_csv ? to_csv(report, provenance) : to_text(report, provenance));
 }

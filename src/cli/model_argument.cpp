@@ -22,7 +22,8 @@ void ModelArgument::declare_with_engine(CLI::App& app) {
   add_count(
       app, "-t", "Threads; without it one for each core that this process may use",
       [this](std::uint64_t n) { n_threads_ = n; }, 1, os::ThreadPool::kMaxThreads);
-  app.add_flag("--mmap", map_file_, "Map the file instead of reading it");
+  app.add_flag("--mmap", map_file_,
+               "Compute from the mapped file, without a packed copy: loads at once and shares memory, runs slower");
 }
 
 Result<std::filesystem::path> ModelArgument::find() const { return store::Store::from_environment().resolve(model_); }

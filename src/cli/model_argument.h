@@ -44,6 +44,8 @@ class ModelArgument {
 
   /// As -t says; 0 without it.
   [[nodiscard]] std::size_t n_threads() const noexcept { return n_threads_; }
+  /// As --mmap says.
+  [[nodiscard]] bool is_mapped() const noexcept { return map_file_; }
 
   /// Makes the engine and loads the model; prints the warnings of its tokenizer.
   [[nodiscard]] Result<LoadedModel> load(const std::filesystem::path& path) const;

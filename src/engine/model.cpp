@@ -34,7 +34,8 @@ Result<std::shared_ptr<const Model>> Model::load(Engine& engine, const std::file
                                                  const LoadOptions& options) {
   Engine::Parts& on = engine.parts();
   const os::Access access = options.map_file ? os::Access::kMap : os::Access::kRead;
-  WOOLLY_TRY(const os::TensorSource source, os::TensorSource::open(path, access));       // 1 file bytes
+  const plan::MatrixPlace place = options.map_file ? plan::MatrixPlace::kFile : plan::MatrixPlace::kPanels;
+  WOOLLY_TRY(os::TensorSource source, os::TensorSource::open(path, access));             // 1 file bytes
   WOOLLY_TRY(gguf::File file, gguf::load(source));                                       // 2 tensors
   WOOLLY_TRY(const arch::Architecture* architecture, arch::find(file.metadata));
   WOOLLY_TRY(model::Spec spec, architecture->read_spec(file.metadata));                  // 3 facts
@@ -42,8 +43,8 @@ Result<std::shared_ptr<const Model>> Model::load(Engine& engine, const std::file
   plan::GraphBuilder builder(std::move(spec), file);
   architecture->build(builder);
   WOOLLY_TRY(plan::Graph graph, builder.finish());
-  WOOLLY_TRY(plan::Plan plan, plan::compile(std::move(graph), *on.kernels));             // 4 plan
-  WOOLLY_TRY(pack::Weights weights, pack::fulfil(plan, source, *on.pool));               // 5 packed weights
+  WOOLLY_TRY(plan::Plan plan, plan::compile(std::move(graph), *on.kernels, place));      // 4 plan
+  WOOLLY_TRY(pack::Weights weights, pack::fulfil(plan, std::move(source), *on.pool));    // 5 packed weights
 
   auto tokenizer = text::load_tokenizer(file.metadata);
   auto parts = std::make_unique<Parts>(
@@ -67,7 +68,8 @@ Result<const Tokenizer*> Model::tokenizer() const {
 std::string_view Model::architecture() const noexcept { return parts_->plan.spec.architecture; }
 std::size_t Model::vocab_size() const noexcept { return parts_->plan.spec.vocab_size; }
 std::size_t Model::context_length() const noexcept { return parts_->plan.spec.context_length; }
-std::uint64_t Model::weight_bytes() const noexcept { return parts_->weights.bytes(); }
+std::uint64_t Model::weight_bytes() const noexcept { return parts_->plan.weight_bytes; }
+std::uint64_t Model::mapped_bytes() const noexcept { return parts_->plan.mapped_bytes; }
 std::string Model::plan_text() const { return plan::print(parts_->plan, {}); }
 
 }  // namespace woolly

@@ -17,8 +17,7 @@ class Binder {
     BoundLinear bound{buffer(op.in), norm(op.norm), plan::act_formats(plan_, op), {}, op.epilogue, buffer(op.out)};
     for (const plan::Projection& projection : op.projections) {
       const plan::PackedMatrix& matrix = plan_.matrices[projection.matrix.index];
-      bound.projections.push_back({matrix.kernel, weights_.panel(matrix, 0),
-                                   static_cast<std::size_t>(matrix.panel_stride), matrix.n_panels(),
+      bound.projections.push_back({matrix.kernel, weights_.matrix(matrix), matrix.n_panels(),
                                    static_cast<std::size_t>(matrix.n_rows),
                                    projection.scale ? *vector(*projection.scale) : 1.0F,
                                    projection.bias ? vector(*projection.bias) : nullptr, projection.out_column});

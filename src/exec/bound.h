@@ -32,8 +32,7 @@ struct BoundEmbed {
 
 struct BoundProjection {
   const kernels::MatmulKernel* kernel;
-  const std::uint8_t* panels;
-  std::size_t panel_stride;
+  pack::MatrixBytes weights;
   std::size_t n_panels, n_rows;
   float scale;
   const float* bias;  ///< nullptr: none.

@@ -10,6 +10,7 @@
 #include "exec/act_layout.h"
 #include "exec/bound.h"
 #include "exec/chunk_queue.h"
+#include "kernels/panel_format.h"
 #include "model/rope.h"
 #include "os/memory.h"
 
@@ -34,6 +35,7 @@ struct Scratch {
   float* tiles[2];       ///< [max_rows, kPanelRows] each.
   float* attention;
   std::byte* row;        ///< One row of the embedding table in file layout.
+  std::uint8_t* panel;   ///< Where rows of a mapped file are packed to; the largest panel fits.
   std::byte* activations;  ///< kRedundantRows rows.
   Columns columns;
 };
@@ -205,13 +207,17 @@ struct Executor::State::Walk {
 
   /// Multiplies one panel of a projection by all rows, scaled and biased, to `tile` [n_rows, kPanelRows].
   void project(const BoundProjection& projection, std::size_t panel, const Columns& columns, float* tile) {
-    const std::uint8_t* panel_bytes = projection.panels + panel * projection.panel_stride;
-    projection.kernel->run(panel_bytes, width_of_input, columns.of[static_cast<std::size_t>(projection.kernel->act)],
-                           n_rows, tile);
+    const kernels::MatmulKernel& kernel = *projection.kernel;
+    const std::uint8_t* from = projection.weights.data + panel * projection.weights.panel_stride;
+    const std::size_t n = std::min(kPanelRows, projection.n_rows - panel * kPanelRows);
+    if (projection.weights.row_stride != 0) {
+      kernel.pack(from, projection.weights.row_stride, n, width_of_input, mine.panel);
+      from = mine.panel;
+    }
+    kernel.run(from, width_of_input, columns.of[static_cast<std::size_t>(kernel.act)], n_rows, tile);
     watch.lap(Phase::kKernel);
     if (projection.scale == 1.0F && projection.bias == nullptr) return;
     const float* bias = projection.bias == nullptr ? nullptr : projection.bias + panel * kPanelRows;
-    const std::size_t n = std::min(kPanelRows, projection.n_rows - panel * kPanelRows);
     for (std::size_t row = 0; row < n_rows; ++row) {
       s.table.affine(tile + row * kPanelRows, projection.scale, bias, n, tile + row * kPanelRows);
     }
@@ -242,7 +248,7 @@ struct Executor::State::Walk {
     if (!is_gated) {
       for (std::size_t i = 1; i < op.projections.size(); ++i) n_panels += op.projections[i].n_panels;
     }
-    const std::size_t at_once = panels_per_chunk(op.projections[0].panel_stride, n_panels, n_rows, n_threads);
+    const std::size_t at_once = panels_per_chunk(op.projections[0].weights.panel_stride, n_panels, n_rows, n_threads);
     ChunkQueue::Round round_of_chunks = chunks(base::ceil_div(n_panels, at_once));
     const std::size_t n_chunks = base::ceil_div(n_panels, at_once);
     for (std::size_t chunk = round_of_chunks.next(); chunk < n_chunks; chunk = round_of_chunks.next()) {
@@ -398,11 +404,19 @@ Result<std::unique_ptr<Executor>> Executor::create(const plan::Plan& plan, const
       table_row_bytes = pack::Weights::row_scratch_bytes(plan.matrices[embed->table.index]);
     }
   }
+  std::size_t panel_bytes = 0;
+  if (plan.matrix_place == plan::MatrixPlace::kFile) {
+    for (const plan::PackedMatrix& matrix : plan.matrices) {
+      const auto n_cols = static_cast<std::size_t>(matrix.n_cols);
+      panel_bytes = std::max(panel_bytes, round_line(kernels::panel_bytes(matrix.tensor->type, n_cols)));
+    }
+  }
   const std::size_t n_threads = pool.size();
   const std::size_t tile_bytes = limits.max_rows * kPanelRows * sizeof(float);
   const std::size_t attention_bytes = round_line(kernels::attention_scratch_floats(plan.spec.head_dim) * sizeof(float));
   const std::size_t activation_bytes = kRedundantRows * s.act.row_bytes();
-  const std::size_t thread_bytes = 2 * tile_bytes + attention_bytes + round_line(table_row_bytes) + activation_bytes;
+  const std::size_t thread_bytes =
+      2 * tile_bytes + attention_bytes + round_line(table_row_bytes) + panel_bytes + activation_bytes;
   const std::size_t angle_bytes = round_line(limits.max_rows * plan.spec.rope.n_rot * sizeof(float));
   const std::uint64_t bytes =
       buffers.bytes + limits.max_rows * s.act.row_bytes() + angle_bytes + n_threads * thread_bytes;
@@ -423,6 +437,7 @@ Result<std::unique_ptr<Executor>> Executor::create(const plan::Plan& plan, const
     for (float*& tile : scratch.tiles) tile = reinterpret_cast<float*>(std::exchange(at, at + tile_bytes));
     scratch.attention = reinterpret_cast<float*>(std::exchange(at, at + attention_bytes));
     scratch.row = std::exchange(at, at + round_line(table_row_bytes));
+    scratch.panel = reinterpret_cast<std::uint8_t*>(std::exchange(at, at + panel_bytes));
     scratch.activations = std::exchange(at, at + activation_bytes);
     for (ActColumn*& of : scratch.columns.of) of = std::exchange(column, column + kRedundantRows);
   }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/assert.h"
 #include "base/checked.h"
 #include "kernels/panel_format.h"
 #include "quant/dtype.h"
@@ -43,26 +44,17 @@ std::vector<Panels> cut(const Panels& panels, std::uint64_t bytes) {
   return pieces;
 }
 
-/// The file bytes of rows of a matrix: mapped, or read to `buffer`.
-Result<const std::byte*> fetch(const os::TensorSource& source, const gguf::TensorView& tensor, std::uint64_t offset,
-                               std::uint64_t bytes, std::byte* buffer) {
-  const std::span<const std::byte> mapped = source.mapped(tensor.file);
-  if (!mapped.empty()) return mapped.data() + tensor.offset + offset;
-  WOOLLY_CHECK(source.read(tensor.file, tensor.offset + offset, {buffer, static_cast<std::size_t>(bytes)}));
-  return buffer;
-}
-
 Status pack_piece(const os::TensorSource& source, const Panels& piece, std::byte* buffer, std::byte* out) {
   const plan::PackedMatrix& matrix = *piece.matrix;
   const std::uint64_t stride = row_bytes(matrix);
   const std::size_t first_row = piece.first * kernels::kPanelRows;
   const auto n_rows =
       static_cast<std::size_t>(std::min<std::uint64_t>(piece.n * kernels::kPanelRows, matrix.n_rows - first_row));
-  WOOLLY_TRY(const std::byte* rows, fetch(source, *matrix.tensor, first_row * stride, n_rows * stride, buffer));
+  WOOLLY_CHECK(source.read(matrix.tensor->file, matrix.tensor->offset + first_row * stride, {buffer, n_rows * stride}));
   for (std::size_t i = 0; i < piece.n; ++i) {
     const std::size_t row = i * kernels::kPanelRows;
     auto* panel = reinterpret_cast<std::uint8_t*>(out + matrix.offset + (piece.first + i) * matrix.panel_stride);
-    matrix.kernel->pack(reinterpret_cast<const std::uint8_t*>(rows) + row * stride, stride,
+    matrix.kernel->pack(reinterpret_cast<const std::uint8_t*>(buffer) + row * stride, stride,
                         std::min(kernels::kPanelRows, n_rows - row), static_cast<std::size_t>(matrix.n_cols), panel);
   }
   return {};
@@ -94,10 +86,8 @@ Status pack_vectors(const plan::Plan& plan, const os::TensorSource& source, std:
   return {};
 }
 
-}  // namespace
-
-Result<Weights> fulfil(const plan::Plan& plan, const os::TensorSource& source, os::ThreadPool& pool) {
-  WOOLLY_TRY(os::Memory memory, os::Memory::reserve(plan.weight_bytes, "weights"));
+/// Reads and packs all matrices, on all threads.
+Status pack_matrices(const plan::Plan& plan, const os::TensorSource& source, os::ThreadPool& pool, std::byte* out) {
   std::vector<Panels> shares;
   std::uint64_t largest_piece = 1;
   for (const plan::PackedMatrix& matrix : plan.matrices) {
@@ -112,7 +102,7 @@ Result<Weights> fulfil(const plan::Plan& plan, const os::TensorSource& source, o
   std::optional<Error> error;
   pool.run([&](std::size_t thread) {
     for (std::size_t i = next.fetch_add(1); i < shares.size(); i = next.fetch_add(1)) {
-      Status status = pack_share(source, shares[i], buffers.data() + thread * buffer_bytes, memory.data());
+      Status status = pack_share(source, shares[i], buffers.data() + thread * buffer_bytes, out);
       if (status) continue;
       const std::scoped_lock lock(error_mutex);
       if (!error) error = std::move(status).error();
@@ -120,8 +110,30 @@ Result<Weights> fulfil(const plan::Plan& plan, const os::TensorSource& source, o
     }
   });
   if (error) return std::move(*error);
+  return {};
+}
+
+}  // namespace
+
+Result<Weights> fulfil(const plan::Plan& plan, os::TensorSource source, os::ThreadPool& pool) {
+  WOOLLY_TRY(os::Memory memory, os::Memory::reserve(plan.weight_bytes, "weights"));
   WOOLLY_CHECK(pack_vectors(plan, source, memory.data()));
+  if (plan.matrix_place == plan::MatrixPlace::kFile) {
+    WOOLLY_ASSERT(!source.mapped(0).empty());
+    return Weights(std::move(memory), std::move(source));
+  }
+  WOOLLY_CHECK(pack_matrices(plan, source, pool, memory.data()));
   return Weights(std::move(memory));
+}
+
+MatrixBytes Weights::matrix(const plan::PackedMatrix& matrix) const noexcept {
+  if (!mapped_) {
+    return {reinterpret_cast<const std::uint8_t*>(memory_.data() + matrix.offset),
+            static_cast<std::size_t>(matrix.panel_stride), 0};
+  }
+  const auto stride = static_cast<std::size_t>(row_bytes(matrix));
+  const std::byte* rows = mapped_->mapped(matrix.tensor->file).data() + matrix.tensor->offset;
+  return {reinterpret_cast<const std::uint8_t*>(rows), stride * kernels::kPanelRows, stride};
 }
 
 std::size_t Weights::row_scratch_bytes(const plan::PackedMatrix& matrix) noexcept {
@@ -132,7 +144,13 @@ void Weights::decode_row(const plan::PackedMatrix& matrix, std::size_t row, std:
                          float* out) const noexcept {
   const auto n_cols = static_cast<std::size_t>(matrix.n_cols);
   const quant::DTypeInfo& info = quant::info(matrix.tensor->type);
-  kernels::unpack_row(info.type, panel(matrix, row / kernels::kPanelRows), row % kernels::kPanelRows, n_cols, scratch);
+  const MatrixBytes bytes = this->matrix(matrix);
+  if (bytes.row_stride != 0) {
+    const auto* from = reinterpret_cast<const std::byte*>(bytes.data + row * bytes.row_stride);
+    return info.decode(from, n_cols / info.block_k, out);
+  }
+  const std::uint8_t* panel = bytes.data + row / kernels::kPanelRows * bytes.panel_stride;
+  kernels::unpack_row(info.type, panel, row % kernels::kPanelRows, n_cols, scratch);
   info.decode(scratch, n_cols / info.block_k, out);
 }
 

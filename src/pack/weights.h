@@ -1,8 +1,10 @@
-// Stage 5: the packed weights of a model, one copy in memory.
+// Stage 5: the weights of a model, one copy in memory: packed, or as a mapped file has them.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <utility>
 
 #include "gguf/gguf.h"
 #include "os/memory.h"
@@ -13,18 +15,24 @@
 
 namespace woolly::pack {
 
-/// Owns the packed bytes of a plan's matrices and vectors. Immutable: any thread may read.
+/// The bytes of a matrix, as panels (kernels/panel_format.h) or as rows of the file.
+struct MatrixBytes {
+  const std::uint8_t* data;  ///< Rows have any alignment.
+  std::size_t panel_stride;  ///< From what belongs to one panel to what belongs to the next.
+  std::size_t row_stride;    ///< From one row of the file to the next; 0: these are panels.
+};
+
+/// Owns the packed bytes of a plan's vectors and of its matrices, or the mapping of the file that they stay in.
+/// Immutable: any thread may read. What it gives lives as long as it; moving it leaves that where it is.
 class Weights {
  public:
-  explicit Weights(os::Memory memory) : memory_(std::move(memory)) {}
+  explicit Weights(os::Memory memory, std::optional<os::TensorSource> mapped = std::nullopt)
+      : memory_(std::move(memory)), mapped_(std::move(mapped)) {}
 
-  [[nodiscard]] const std::uint8_t* panel(const plan::PackedMatrix& matrix, std::size_t panel) const {
-    return reinterpret_cast<const std::uint8_t*>(memory_.data()) + matrix.offset + panel * matrix.panel_stride;
-  }
+  [[nodiscard]] MatrixBytes matrix(const plan::PackedMatrix& matrix) const noexcept;
   [[nodiscard]] const float* vector(const plan::PackedVector& vector) const {
     return reinterpret_cast<const float*>(memory_.data() + vector.offset);
   }
-  [[nodiscard]] std::uint64_t bytes() const noexcept { return memory_.size(); }
 
   /// Row `row` of a matrix as `n_cols` floats; `scratch` holds row_scratch_bytes(matrix).
   void decode_row(const plan::PackedMatrix& matrix, std::size_t row, std::byte* scratch, float* out) const noexcept;
@@ -32,10 +40,11 @@ class Weights {
 
  private:
   os::Memory memory_;
+  std::optional<os::TensorSource> mapped_;
 };
 
-/// Reads every tensor that `plan` wants, in pieces, and packs it, on all threads of `pool`. Errors are those of
-/// reading (naming the file) and of memory.
-Result<Weights> fulfil(const plan::Plan& plan, const os::TensorSource& source, os::ThreadPool& pool);
+/// Reads every tensor that `plan` wants, in pieces, and packs it, on all threads of `pool`. Where matrices stay in the
+/// file, `source` must be mapped, and only vectors are read. Errors are those of reading (naming the file) and of memory.
+Result<Weights> fulfil(const plan::Plan& plan, os::TensorSource source, os::ThreadPool& pool);
 
 }  // namespace woolly::pack

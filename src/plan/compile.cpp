@@ -26,8 +26,8 @@ std::uint64_t place_panels(Plan& plan, const std::vector<MatrixId>& matrices, st
   return offset + stride * plan.matrices[matrices.front().index].n_panels();
 }
 
-/// Matrices in the order in which steps read them, gate and up interleaved; then the vectors.
-void place_weights(Plan& plan) {
+/// Matrices in the order in which steps read them, gate and up interleaved; returns the end.
+std::uint64_t place_matrices(Plan& plan) {
   std::vector<bool> is_placed(plan.matrices.size(), false);
   std::uint64_t offset = 0;
   const auto place = [&](const std::vector<MatrixId>& matrices) {
@@ -47,6 +47,17 @@ void place_weights(Plan& plan) {
     }
     for (const Projection& projection : linear->projections) place({projection.matrix});
   }
+  return offset;
+}
+
+/// Panels, if there are to be any, then the vectors.
+void place_weights(Plan& plan) {
+  std::uint64_t offset = 0;
+  if (plan.matrix_place == MatrixPlace::kPanels) {
+    offset = place_matrices(plan);
+  } else {
+    for (const PackedMatrix& matrix : plan.matrices) plan.mapped_bytes += matrix.tensor->size;
+  }
   for (PackedVector& vector : plan.vectors) {
     vector.offset = offset;
     offset += base::round_up(vector.n * sizeof(float), kAlignment);
@@ -56,8 +67,9 @@ void place_weights(Plan& plan) {
 
 }  // namespace
 
-Result<Plan> compile(Graph graph, const kernels::KernelTable& table) {
+Result<Plan> compile(Graph graph, const kernels::KernelTable& table, MatrixPlace place) {
   Plan plan;
+  plan.matrix_place = place;
   plan.kernels = &table;
   for (const Matrix& matrix : graph.matrices) {
     const kernels::MatmulKernel* kernel = table.matmul(matrix.tensor->type);

@@ -13,7 +13,14 @@
 
 namespace woolly::plan {
 
-/// Where a matrix lies in the packed weights: panels of kernels::kPanelRows rows (kernels/panel_format.h).
+/// Where kernels find the matrices of a plan.
+enum class MatrixPlace : std::uint8_t {
+  kPanels,  ///< Packed, in memory (kernels/panel_format.h).
+  kFile,    ///< As the file has them, where it is mapped.
+};
+
+/// Where a matrix lies in the packed weights, as panels of kernels::kPanelRows rows. Offset and stride are 0 where it
+/// stays in the file.
 struct PackedMatrix {
   const gguf::TensorView* tensor;
   const kernels::MatmulKernel* kernel;
@@ -41,14 +48,17 @@ struct Plan {
   std::vector<Buffer> buffers;
   std::vector<PackedMatrix> matrices;
   std::vector<PackedVector> vectors;
-  std::uint64_t weight_bytes = 0;
+  MatrixPlace matrix_place = MatrixPlace::kPanels;
+  std::uint64_t weight_bytes = 0;  ///< Of panels and vectors.
+  std::uint64_t mapped_bytes = 0;  ///< Of matrices that stay in the file.
   std::optional<VectorId> rope_factors;
   BufferId logits;
 };
 
-/// Binds every matrix to its kernel in `table` and lays out the weights. The views in the plan belong to the
-/// gguf::File that the graph was built from; they are used by pack::fulfil and by `print`.
-Result<Plan> compile(Graph graph, const kernels::KernelTable& table);
+/// Binds every matrix to its kernel in `table` and lays out the weights: vectors, and panels where matrices do not stay
+/// in the file. The views in the plan belong to the gguf::File that the graph was built from; they are used by
+/// pack::fulfil and pack::Weights, and by `print`.
+Result<Plan> compile(Graph graph, const kernels::KernelTable& table, MatrixPlace place);
 
 /// Most rows of a step.
 struct Limits {

@@ -14,11 +14,10 @@ class Printer {
     const model::Spec& spec = plan_.spec;
     text_ = fmt::format(
         "{}: {} layers, hidden {}, heads {} / {} of {}, ffn {}, vocabulary {}, context {}\n"
-        "kernels {}; weights {:.1f} MB in {} matrices and {} vectors; workspace {:.1f} MB for {} rows, {} of logits\n",
+        "kernels {}; weights {}; workspace {:.1f} MB for {} rows, {} of logits\n",
         spec.architecture, spec.n_layers, spec.hidden_dim, spec.n_heads, spec.n_kv_heads, spec.head_dim, spec.ffn_dim,
-        spec.vocab_size, spec.context_length, plan_.kernels->name, static_cast<double>(plan_.weight_bytes) / 1e6,
-        plan_.matrices.size(), plan_.vectors.size(), static_cast<double>(layout_.bytes) / 1e6, limits_.max_rows,
-        limits_.max_logit_rows);
+        spec.vocab_size, spec.context_length, plan_.kernels->name, weights(),
+        static_cast<double>(layout_.bytes) / 1e6, limits_.max_rows, limits_.max_logit_rows);
     for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
       text_ += fmt::format("{:4} {:<16} ", i, plan_.steps[i].name);
       std::visit([&](const auto& op) { add(op); }, plan_.steps[i].op);
@@ -28,6 +27,15 @@ class Printer {
   }
 
  private:
+  std::string weights() const {
+    const double bytes = static_cast<double>(plan_.weight_bytes) / 1e6;
+    const std::size_t n_matrices = plan_.matrices.size(), n_vectors = plan_.vectors.size();
+    if (plan_.matrix_place == MatrixPlace::kPanels) {
+      return fmt::format("{:.1f} MB in {} matrices and {} vectors", bytes, n_matrices, n_vectors);
+    }
+    return fmt::format("{:.1f} MB in {} vectors, {:.1f} MB in {} matrices of the mapped file", bytes, n_vectors,
+                       static_cast<double>(plan_.mapped_bytes) / 1e6, n_matrices);
+  }
   std::string buffer(BufferId id) const {
     const Buffer& b = plan_.buffers[id.index];
     return fmt::format("{}[{}]@{}", b.name, b.width, layout_.offsets[id.index]);

@@ -33,7 +33,7 @@ TEST(Report, JsonHasTheKeysThatProgramsRelyOn) {
       "llama, cpp": {"tokens_per_second": 80.0, "ratio": 2.5}}})"));
   EXPECT_EQ(parsed["rows"][1]["roof_share"], nullptr);
   EXPECT_EQ(parsed["errors"], json({"peer x failed"}));
-  EXPECT_EQ(parsed["load"], json::parse(R"({"seconds": 2.0, "bytes": 9000, "bytes_per_second": 4500.0})"));
+  EXPECT_EQ(parsed["load"], json::parse(R"({"seconds": 2.0, "bytes": 9000, "mapped_bytes": 0, "bytes_per_second": 4500.0})"));
   EXPECT_EQ(parsed["roof_before"]["read_bytes_per_second"], 40e9);
 }
 
@@ -55,6 +55,13 @@ TEST(Report, TextShowsRowsPeersAndRoofs) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
   }
   EXPECT_EQ(text.find("memory is short"), std::string::npos);
+}
+
+TEST(Report, TextSaysWhatStaysInAMappedFile) {
+  const std::string text = to_text(some_report(), {"0.1", "", {0.02, 200'000, 9'000'000'000}});
+  EXPECT_NE(text.find("load: 0.2 MB of weights in 0.02 s, 0.01 GB/s; 9000.0 MB stay in the mapped file\n"),
+            std::string::npos)
+      << text;
 }
 
 TEST(Report, TextSaysThatMemoryWasShort) {

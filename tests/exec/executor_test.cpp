@@ -40,6 +40,27 @@ TEST_P(Oracle, LogitsAreThoseOfThePlainTransformer) {
   EXPECT_TRUE(status) << status.error().message;
 }
 
+/// Of a file that aligns nothing.
+TEST_P(Oracle, AMappedFileGivesTheSameLogits) {
+  const TempDir dir;
+  GgufBuilder builder = GetParam().model.build();
+  GetParam().extra(builder);
+  const auto path = dir.write("tiny.gguf", builder.build(3, 1));
+  const auto tokens = some_tokens(40, 6);
+  const auto logits_of = [&](LoadOptions options) {
+    const Loaded loaded(path, 2, options);
+    std::vector<float> logits;
+    const auto session = Session::create(loaded.model, {.chunk = 13, .max_logit_rows = 13});
+    const auto keep = [&](std::size_t, std::span<const float> row) { logits.insert(logits.end(), row.begin(), row.end()); };
+    EXPECT_TRUE(session && (*session)->append_each(tokens, keep));
+    const auto last = (*session)->append(std::span(tokens).first(1));
+    EXPECT_TRUE(last);
+    logits.insert(logits.end(), last->begin(), last->end());
+    return logits;
+  };
+  EXPECT_TRUE(logits_of({.map_file = true}) == logits_of({}));
+}
+
 std::vector<Case> cases() {
   std::vector<Case> all;
   for (const char* architecture : {"llama", "qwen2", "qwen3"}) {

@@ -26,11 +26,11 @@ struct Loaded {
   std::unique_ptr<Engine> engine;
   std::shared_ptr<const Model> model;
 
-  explicit Loaded(const std::filesystem::path& path, std::size_t n_threads = 2) {
+  explicit Loaded(const std::filesystem::path& path, std::size_t n_threads = 2, LoadOptions options = {}) {
     auto created = Engine::create({.n_threads = n_threads});
     EXPECT_TRUE(created) << created.error().message;
     engine = std::move(created).value();
-    auto loaded = Model::load(*engine, path);
+    auto loaded = Model::load(*engine, path, options);
     EXPECT_TRUE(loaded) << loaded.error().message;
     model = std::move(loaded).value();
   }

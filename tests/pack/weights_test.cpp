@@ -14,7 +14,7 @@
 namespace woolly::test {
 namespace {
 
-/// A model up to its packed weights.
+/// A model up to its weights, and its file to read from.
 struct Packed {
   os::TensorSource source;
   gguf::File file;
@@ -22,22 +22,24 @@ struct Packed {
   pack::Weights weights;
 };
 
-Result<plan::Plan> compile(const gguf::File& file, const kernels::KernelTable& table) {
+Result<plan::Plan> compile(const gguf::File& file, const kernels::KernelTable& table, plan::MatrixPlace place) {
   WOOLLY_TRY(const arch::Architecture* architecture, arch::find(file.metadata));
   WOOLLY_TRY(model::Spec spec, architecture->read_spec(file.metadata));
   plan::GraphBuilder builder(std::move(spec), file);
   architecture->build(builder);
   WOOLLY_TRY(plan::Graph graph, builder.finish());
-  return plan::compile(std::move(graph), table);
+  return plan::compile(std::move(graph), table, place);
 }
 
-Result<Packed> open(const std::filesystem::path& path, os::Access access, std::size_t n_threads,
+Result<Packed> open(const std::filesystem::path& path, plan::MatrixPlace place, std::size_t n_threads,
                     const kernels::KernelTable& table = *kernels::available_tables().back()) {
   WOOLLY_TRY(const auto pool, os::ThreadPool::create(n_threads));
-  WOOLLY_TRY(os::TensorSource source, os::TensorSource::open(path, access));
-  WOOLLY_TRY(gguf::File file, gguf::load(source));
-  WOOLLY_TRY(plan::Plan plan, compile(file, table));
-  WOOLLY_TRY(pack::Weights weights, pack::fulfil(plan, source, *pool));
+  const os::Access access = place == plan::MatrixPlace::kFile ? os::Access::kMap : os::Access::kRead;
+  WOOLLY_TRY(os::TensorSource weights_source, os::TensorSource::open(path, access));
+  WOOLLY_TRY(gguf::File file, gguf::load(weights_source));
+  WOOLLY_TRY(plan::Plan plan, compile(file, table, place));
+  WOOLLY_TRY(pack::Weights weights, pack::fulfil(plan, std::move(weights_source), *pool));
+  WOOLLY_TRY(os::TensorSource source, os::TensorSource::open(path));
   return Packed{std::move(source), std::move(file), std::move(plan), std::move(weights)};
 }
 
@@ -61,13 +63,13 @@ void expect_every_weight(const Packed& packed) {
 
 class Pack : public testing::TestWithParam<const char*> {};
 
-/// Read or mapped, by one thread or three, on all tables.
+/// Packed or in the mapped file, by one thread or three, on all tables.
 TEST_P(Pack, KeepsEveryWeight) {
   const std::string path = std::string("models/") + GetParam();
   WOOLLY_NEEDS_SHARED(path);
   for (const kernels::KernelTable* table : kernels::available_tables()) {
-    for (const os::Access access : {os::Access::kRead, os::Access::kMap}) {
-      const auto packed = open(shared(path), access, access == os::Access::kRead ? 3 : 1, *table);
+    for (const plan::MatrixPlace place : {plan::MatrixPlace::kPanels, plan::MatrixPlace::kFile}) {
+      const auto packed = open(shared(path), place, place == plan::MatrixPlace::kPanels ? 3 : 1, *table);
       ASSERT_TRUE(packed) << packed.error().message;
       expect_every_weight(*packed);
     }
@@ -93,7 +95,7 @@ TEST(Weights, ThreadsShareALargeMatrix) {
   model.is_tied = true;
   const auto path = dir.write("large.gguf", model.build().build());
   for (const std::size_t n_threads : {std::size_t{1}, std::size_t{3}}) {
-    const auto packed = open(path, os::Access::kRead, n_threads);
+    const auto packed = open(path, plan::MatrixPlace::kPanels, n_threads);
     ASSERT_TRUE(packed) << packed.error().message;
     expect_every_weight(*packed);
   }
@@ -103,14 +105,14 @@ TEST(Weights, AFileThatIsCutAfterItWasOpenedIsAnError) {
   const TempDir dir;
   const auto path = dir.write("tiny.gguf", TinyModel{}.build().build());
   const auto pool = os::ThreadPool::create(2);
-  const auto source = os::TensorSource::open(path);
+  auto source = os::TensorSource::open(path);
   ASSERT_TRUE(pool && source);
   const auto file = gguf::load(*source);
   ASSERT_TRUE(file);
-  const auto plan = compile(*file, *kernels::available_tables().back());
+  const auto plan = compile(*file, *kernels::available_tables().back(), plan::MatrixPlace::kPanels);
   ASSERT_TRUE(plan);
   std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
-  const auto weights = pack::fulfil(*plan, *source, **pool);
+  const auto weights = pack::fulfil(*plan, std::move(*source), **pool);
   ASSERT_FALSE(weights);
   EXPECT_NE(weights.error().message.find("tiny.gguf"), std::string::npos) << weights.error().message;
 }

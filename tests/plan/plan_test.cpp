@@ -8,13 +8,13 @@
 namespace woolly::test {
 namespace {
 
-Result<plan::Plan> compile(const gguf::File& file) {
+Result<plan::Plan> compile(const gguf::File& file, plan::MatrixPlace place = plan::MatrixPlace::kPanels) {
   WOOLLY_TRY(const arch::Architecture* architecture, arch::find(file.metadata));
   WOOLLY_TRY(model::Spec spec, architecture->read_spec(file.metadata));
   plan::GraphBuilder builder(std::move(spec), file);
   architecture->build(builder);
   WOOLLY_TRY(plan::Graph graph, builder.finish());
-  return plan::compile(std::move(graph), *kernels::available_tables().front());
+  return plan::compile(std::move(graph), *kernels::available_tables().front(), place);
 }
 
 gguf::File parse(GgufBuilder builder) {
@@ -56,6 +56,18 @@ TEST(Plan, PanelsOfAllMatricesAndVectorsLieApartInsideTheWeights) {
     EXPECT_EQ(spans[i].first % 64, 0U);
     EXPECT_LE(spans[i].second, i + 1 < spans.size() ? spans[i + 1].first : plan->weight_bytes);
   }
+}
+
+TEST(Plan, MatricesInTheFileTakeNoWeights) {
+  const gguf::File file = parse(TinyModel{.has_bias = true}.build());
+  const auto plan = compile(file, plan::MatrixPlace::kFile);
+  ASSERT_TRUE(plan);
+  std::uint64_t of_matrices = 0, of_vectors = 0;
+  for (const plan::PackedMatrix& matrix : plan->matrices) of_matrices += matrix.n_rows * matrix.n_cols * sizeof(float);
+  for (const plan::PackedVector& vector : plan->vectors) of_vectors += (vector.n * sizeof(float) + 63) / 64 * 64;
+  EXPECT_EQ(plan->mapped_bytes, of_matrices);
+  EXPECT_EQ(plan->weight_bytes, of_vectors);
+  EXPECT_NE(plan::print(*plan, {}).find("matrices of the mapped file"), std::string::npos);
 }
 
 TEST(Plan, ATiedEmbeddingIsPackedOnce) {
