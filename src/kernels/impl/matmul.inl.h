@@ -34,6 +34,27 @@ struct Halves {
 template <DType kType>
 constexpr std::size_t kPackedBytes = panel_format(kType).packed_bytes();
 
+/// A share of the panel behind this one, asked for block by block while this one is multiplied by some of the columns:
+/// several columns take longer than the reading, which then need not wait for them.
+class NextPanel {
+ public:
+  /// Share i of n, of a panel of `panel_bytes` bytes that takes n_blocks blocks to multiply.
+  NextPanel(const std::uint8_t* next, std::size_t panel_bytes, std::size_t n_blocks, std::size_t i, std::size_t n)
+      : at_(next + panel_bytes / n * i), bytes_for_block_(panel_bytes / n / n_blocks) {}
+  /// Nothing: where the columns are so few that the reading takes longer, it gets in the way.
+  NextPanel() = default;
+
+  /// To be called once a block.
+  [[gnu::always_inline]] void fetch() {
+    for (std::size_t i = 0; i < bytes_for_block_; i += 64) __builtin_prefetch(at_ + i, 0, 2);
+    at_ += bytes_for_block_;
+  }
+
+ private:
+  const std::uint8_t* at_ = nullptr;
+  std::size_t bytes_for_block_ = 0;
+};
+
 /// Stores y[c][half] to tile[c][32].
 template <std::size_t kColumns, typename Half>
 inline void store_tile(const simd::F32 (&y)[kColumns][Half::kCount], float* tile) {
@@ -76,7 +97,8 @@ inline void add_groups(const std::uint8_t* sub, std::size_t g, const ActColumn* 
 
 /// Types with blocks of 32: a scale (and a min) for each block.
 template <DType kType, std::size_t kColumns, typename Half>
-inline void multiply_blocks32(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
+inline void multiply_blocks32(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, NextPanel next,
+                              float* tile) {
   using Type = Unpack<kType>;
   simd::F32 acc[kColumns][Half::kCount], mins[kColumns][Half::kCount];
   WOOLLY_UNROLL
@@ -85,6 +107,7 @@ inline void multiply_blocks32(const std::uint8_t* panel, std::size_t k, const Ac
     for (std::size_t h = 0; h < Half::kCount; ++h) acc[c][h] = mins[c][h] = simd::splat(0.0F);
   }
   for (std::size_t b = 0; b < k / 32; ++b, panel += kPackedBytes<kType>) {
+    next.fetch();
     simd::I32 sums[kColumns][Half::kCount];
     WOOLLY_UNROLL
     for (std::size_t c = 0; c < kColumns; ++c) {
@@ -161,7 +184,8 @@ inline void touch_header(const std::uint8_t* panel) {
 
 /// Types with blocks of 256: integer scales (and mins) for sub-blocks of 16 or 32, a float scale for the block.
 template <DType kType, std::size_t kColumns, typename Half>
-inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
+inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, NextPanel next,
+                               float* tile) {
   using Type = Unpack<kType>;
   constexpr std::size_t kGroups = Type::kSubBlock / 4;
   simd::F32 acc[kColumns][Half::kCount], mins[kColumns][Half::kCount];
@@ -172,6 +196,7 @@ inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const A
   }
   for (std::size_t b = 0; b < k / 256; ++b, panel += kPackedBytes<kType>) {
     touch_header<kType>(panel);
+    next.fetch();
     simd::I32 scaled[kColumns][Half::kCount];
     WOOLLY_UNROLL
     for (std::size_t c = 0; c < kColumns; ++c) {
@@ -246,23 +271,40 @@ inline void multiply_floats(const std::uint8_t* panel, std::size_t k, const ActC
 }
 
 template <DType kType, std::size_t kColumns, typename Half>
-inline void multiply_halves(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
+inline void multiply_halves(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, NextPanel next,
+                            float* tile) {
   if constexpr (Unpack<kType>::kAct == ActFormat::kF32) {
     multiply_floats<kType, kColumns, Half>(panel, k, columns, tile);
   } else if constexpr (Unpack<kType>::kAct == ActFormat::kA32) {
-    multiply_blocks32<kType, kColumns, Half>(panel, k, columns, tile);
+    multiply_blocks32<kType, kColumns, Half>(panel, k, columns, next, tile);
   } else {
-    multiply_blocks256<kType, kColumns, Half>(panel, k, columns, tile);
+    multiply_blocks256<kType, kColumns, Half>(panel, k, columns, next, tile);
   }
 }
 
 template <DType kType, std::size_t kColumns>
-inline void multiply(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
+inline void multiply(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, NextPanel next, float* tile) {
   if constexpr (kColumns <= simd::kMaxColumnsOfBothHalves) {
-    multiply_halves<kType, kColumns, Halves<0, 2>>(panel, k, columns, tile);
+    multiply_halves<kType, kColumns, Halves<0, 2>>(panel, k, columns, next, tile);
   } else {
-    multiply_halves<kType, kColumns, Halves<0, 1>>(panel, k, columns, tile);
-    multiply_halves<kType, kColumns, Halves<1, 1>>(panel, k, columns, tile);
+    multiply_halves<kType, kColumns, Halves<0, 1>>(panel, k, columns, next, tile);
+    multiply_halves<kType, kColumns, Halves<1, 1>>(panel, k, columns, {}, tile);
+  }
+}
+
+/// What turn i of n of a panel's multiplication asks for. Sets that ask for the lines just ahead need no more.
+template <DType kType>
+inline NextPanel next_panel(const std::uint8_t* panel, std::size_t k, std::size_t i, std::size_t n) {
+  if constexpr (Unpack<kType>::kAct == ActFormat::kF32 || simd::kPrefetchBytes > 0) {
+    return {};
+  } else {
+    // A single turn of four columns leaves time for it only where both halves share it, and not beside blocks of 32.
+    constexpr bool kOneTurnHasTime =
+        Unpack<kType>::kAct == ActFormat::kA256 && simd::kMaxColumnsOfBothHalves == simd::kMaxColumns;
+    constexpr std::size_t kFewestTurns = kOneTurnHasTime ? 1 : 2;
+    if (n < kFewestTurns) return {};
+    const std::size_t n_blocks = k / panel_format(kType).block_k, panel_bytes = n_blocks * kPackedBytes<kType>;
+    return {panel + panel_bytes, panel_bytes, n_blocks, i, n};
   }
 }
 
@@ -274,18 +316,20 @@ void run_matmul(const std::uint8_t* panel, std::size_t k, const ActColumn* colum
     if (n_columns >= kMinTileColumns) return multiply_tiles<kType>(panel, k, columns, n_columns, tile);
   }
 #endif
+  const std::size_t n_turns = n_columns / simd::kMaxColumns;
   std::size_t c = 0;
   for (; c + simd::kMaxColumns <= n_columns; c += simd::kMaxColumns) {
-    multiply<kType, simd::kMaxColumns>(panel, k, columns + c, tile + c * kPanelRows);
+    multiply<kType, simd::kMaxColumns>(panel, k, columns + c, next_panel<kType>(panel, k, c / simd::kMaxColumns, n_turns),
+                                       tile + c * kPanelRows);
   }
   const std::size_t left = n_columns - c;
   if constexpr (simd::kMaxColumns > 3) {
-    if (left == 3) return multiply<kType, 3>(panel, k, columns + c, tile + c * kPanelRows);
+    if (left == 3) return multiply<kType, 3>(panel, k, columns + c, {}, tile + c * kPanelRows);
   }
   if constexpr (simd::kMaxColumns > 2) {
-    if (left == 2) return multiply<kType, 2>(panel, k, columns + c, tile + c * kPanelRows);
+    if (left == 2) return multiply<kType, 2>(panel, k, columns + c, {}, tile + c * kPanelRows);
   }
-  if (left == 1) multiply<kType, 1>(panel, k, columns + c, tile + c * kPanelRows);
+  if (left == 1) multiply<kType, 1>(panel, k, columns + c, {}, tile + c * kPanelRows);
 }
 
 template <DType kType>
