@@ -23,10 +23,13 @@ namespace {
 // Two lines of 64 bytes: the prefetchers of x86 fetch lines in pairs.
 constexpr std::size_t kCacheLine = 128;
 
-// Long enough to bridge the sampler between two tokens, short enough not to be seen as load.
-constexpr std::chrono::microseconds kSpinTime{50};
+// For the next region: long enough to bridge the sampler between two tokens, short enough not to be seen as load.
+constexpr std::chrono::microseconds kSpinForRegion{50};
+// At a barrier: longer than threads that all run are apart. One that comes later has lost its core to another program;
+// who then keeps a core without need is the next to lose it, for a whole turn of the scheduler. So is who yields often.
+constexpr std::chrono::microseconds kSpinAtBarrier{20};
+constexpr int kYields = 1;
 constexpr int kPausesPerClockRead = 32;  // 0.8 us on Zen 4, where the clock costs 25 ns
-constexpr int kYields = 4;
 
 void pause() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
@@ -49,9 +52,9 @@ class alignas(kCacheLine) Gate {
     if ((word_.exchange(next, std::memory_order_acq_rel) & kSleeping) != 0) futex(FUTEX_WAKE_PRIVATE, INT_MAX);
   }
 
-  /// Returns once the number is not `seen` any more: at once, spinning, yielding, and at last asleep.
-  void wait_past(std::uint32_t seen, bool may_spin) noexcept {
-    if (may_spin && spin(seen)) return;
+  /// Returns once the number is not `seen` any more: at once, after spinning so long, yielding, and at last asleep.
+  void wait_past(std::uint32_t seen, std::chrono::microseconds spin_time) noexcept {
+    if (spin_time.count() > 0 && spin(seen, spin_time)) return;
     for (int i = 0; i < kYields; ++i) {
       if (number() != seen) return;
       sched_yield();
@@ -70,9 +73,9 @@ class alignas(kCacheLine) Gate {
  private:
   static constexpr std::uint32_t kSleeping = 1;
 
-  bool spin(std::uint32_t seen) const noexcept {
+  bool spin(std::uint32_t seen, std::chrono::microseconds time) const noexcept {
     if (number() != seen) return true;
-    const auto deadline = std::chrono::steady_clock::now() + kSpinTime;
+    const auto deadline = std::chrono::steady_clock::now() + time;
     do {
       for (int i = 0; i < kPausesPerClockRead; ++i) {
         pause();
@@ -95,7 +98,7 @@ class alignas(kCacheLine) Gate {
 struct ThreadPool::Shared {
   // Read-only once all threads run, except by the caller between two regions; `regions` publishes it.
   std::size_t n_threads = 1;
-  bool may_spin = true;
+  std::chrono::microseconds spin_for_region = kSpinForRegion, spin_at_barrier = kSpinAtBarrier;
   bool is_stopping = false;
   Region region = nullptr;
   void* context = nullptr;
@@ -119,7 +122,7 @@ Result<std::unique_ptr<ThreadPool>> ThreadPool::create(std::size_t n_threads) {
   auto shared = std::make_unique<Shared>();
   shared->n_threads = n_threads != 0 ? n_threads : std::min(default_thread_count(), kMaxThreads);
   // With more threads than processors, one that spins keeps the one it waits for from running.
-  shared->may_spin = shared->n_threads <= max_running_threads();
+  if (shared->n_threads > max_running_threads()) shared->spin_for_region = shared->spin_at_barrier = {};
   shared->workers.reserve(shared->n_threads - 1);
   std::unique_ptr<ThreadPool> pool(new ThreadPool(std::move(shared)));  // NOLINT: the constructor is private
   for (std::size_t thread = 1; thread < pool->size(); ++thread) {
@@ -143,7 +146,7 @@ std::size_t ThreadPool::size() const noexcept { return shared_->n_threads; }
 
 void ThreadPool::work(std::size_t thread) noexcept {
   for (std::uint32_t seen = 0;;) {
-    shared_->regions.wait_past(seen, shared_->may_spin);
+    shared_->regions.wait_past(seen, shared_->spin_for_region);
     seen = shared_->regions.number();  // cannot advance again before this thread has arrived at the barrier below
     if (shared_->is_stopping) return;
     shared_->region(shared_->context, thread);
@@ -165,7 +168,7 @@ void ThreadPool::barrier() noexcept {
   // The number cannot advance before this thread has arrived.
   const std::uint32_t seen = shared_->phases.number();
   if (shared_->n_arrived.fetch_add(1, std::memory_order_acq_rel) + 1 < shared_->n_threads) {
-    return shared_->phases.wait_past(seen, shared_->may_spin);
+    return shared_->phases.wait_past(seen, shared_->spin_at_barrier);
   }
   shared_->n_arrived.store(0, std::memory_order_relaxed);
   shared_->phases.advance();
