@@ -25,6 +25,9 @@ struct Bytes { __m256i lo, hi; };
 constexpr std::size_t kMaxColumns = 4;
 /// Of these, with both halves of a panel at once; more columns take one half after the other.
 constexpr std::size_t kMaxColumnsOfBothHalves = 1;
+/// The same of float types: twelve accumulators for six columns of one half.
+constexpr std::size_t kMaxFloatColumns = 6;
+constexpr std::size_t kMaxFloatColumnsOfBothHalves = 2;
 /// How far ahead of its reads a matrix kernel asks for the lines of a panel; 0: not at all. The cores that have VNNI in
 /// this encoding gain as those with AMX do; see vec_avx512.h.
 #if defined(WOOLLY_ISA_AVXVNNI)

@@ -22,6 +22,9 @@ struct Bytes { __m512i v; };
 constexpr std::size_t kMaxColumns = 4;
 /// Of these, with both halves of a panel at once; more columns take one half after the other.
 constexpr std::size_t kMaxColumnsOfBothHalves = kMaxColumns;
+/// The same of float types, which have one accumulator for each half.
+constexpr std::size_t kMaxFloatColumns = 12;
+constexpr std::size_t kMaxFloatColumnsOfBothHalves = 12;
 /// How far ahead of its reads a matrix kernel asks for the lines of a panel; 0: not at all. Measured on the cores that
 /// have AMX: their own prefetcher follows a stream that is worked on at 72 %, with this at 97 %, of the bandwidth of a
 /// stream that is only read. Zen 4, where the other set is the best, loses by it.

@@ -19,6 +19,9 @@ struct Bytes { std::uint8_t v[64]; };
 constexpr std::size_t kMaxColumns = 2;
 /// Of these, with both halves of a panel at once; more columns take one half after the other.
 constexpr std::size_t kMaxColumnsOfBothHalves = kMaxColumns;
+/// The same of float types.
+constexpr std::size_t kMaxFloatColumns = 2;
+constexpr std::size_t kMaxFloatColumnsOfBothHalves = 2;
 /// How far ahead of its reads a matrix kernel asks for the lines of a panel; 0: not at all.
 constexpr std::size_t kPrefetchBytes = 0;
 /// `dot_s8` takes signed weights as they are.

@@ -3,7 +3,7 @@
 // Registers on AVX-512 with four columns: two accumulators a column (rows 0-15 and 16-31) for the sums of a block, for
 // the scaled sums and for the mins; per group of four columns of k one line load, two or three operations to unpack it
 // and eight dot products with broadcast activations. Bound by the dot product's one a cycle with several columns and by
-// memory with one.
+// memory with one. Floats have one accumulator a column and half, so there twelve columns share a load of weights.
 //
 // Canonical sums (docs/adr/0001-canonical-sums.md), per output, blocks in order of k, integers exact:
 //   blocks of 256:  acc = fma(d * a, Σ_sub scale * S_sub, acc);  min = fma(dmin * a, Σ_sub min * sum_sub, min)
@@ -253,6 +253,7 @@ inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const A
 /// Float types: [k][32] elements, float32 activations.
 template <DType kType, std::size_t kColumns, typename Half>
 inline void multiply_floats(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
+  constexpr std::size_t kBytes = 16 * (kType == DType::kF32 ? 4 : 2);  // of one half
   simd::F32 acc[kColumns][Half::kCount];
   WOOLLY_UNROLL
   for (std::size_t c = 0; c < kColumns; ++c) {
@@ -260,11 +261,17 @@ inline void multiply_floats(const std::uint8_t* panel, std::size_t k, const ActC
     for (std::size_t h = 0; h < Half::kCount; ++h) acc[c][h] = simd::splat(0.0F);
   }
   for (std::size_t i = 0; i < k; ++i) {
+    prefetch_behind(panel + kBytes * (2 * i + Half::kFirst), 0, kBytes * Half::kCount);
+    simd::F32 w[Half::kCount];
     WOOLLY_UNROLL
     for (std::size_t h = 0; h < Half::kCount; ++h) {
-      const simd::F32 w = Unpack<kType>::weights(panel, kPanelRows * i + 16 * (Half::kFirst + h));
+      w[h] = Unpack<kType>::weights(panel, kPanelRows * i + 16 * (Half::kFirst + h));
+    }
+    WOOLLY_UNROLL
+    for (std::size_t c = 0; c < kColumns; ++c) {
+      const simd::F32 x = simd::splat(columns[c].x[i]);
       WOOLLY_UNROLL
-      for (std::size_t c = 0; c < kColumns; ++c) acc[c][h] = simd::fma(w, simd::splat(columns[c].x[i]), acc[c][h]);
+      for (std::size_t h = 0; h < Half::kCount; ++h) acc[c][h] = simd::fma(w[h], x, acc[c][h]);
     }
   }
   store_tile<kColumns, Half>(acc, tile);
@@ -282,9 +289,18 @@ inline void multiply_halves(const std::uint8_t* panel, std::size_t k, const ActC
   }
 }
 
+template <DType kType>
+constexpr bool kIsFloat = Unpack<kType>::kAct == ActFormat::kF32;
+/// Columns that a kernel works on at once, and how many of them with both halves of a panel.
+template <DType kType>
+constexpr std::size_t kMaxColumns = kIsFloat<kType> ? simd::kMaxFloatColumns : simd::kMaxColumns;
+template <DType kType>
+constexpr std::size_t kMaxColumnsOfBothHalves =
+    kIsFloat<kType> ? simd::kMaxFloatColumnsOfBothHalves : simd::kMaxColumnsOfBothHalves;
+
 template <DType kType, std::size_t kColumns>
 inline void multiply(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, NextPanel next, float* tile) {
-  if constexpr (kColumns <= simd::kMaxColumnsOfBothHalves) {
+  if constexpr (kColumns <= kMaxColumnsOfBothHalves<kType>) {
     multiply_halves<kType, kColumns, Halves<0, 2>>(panel, k, columns, next, tile);
   } else {
     multiply_halves<kType, kColumns, Halves<0, 1>>(panel, k, columns, next, tile);
@@ -295,7 +311,7 @@ inline void multiply(const std::uint8_t* panel, std::size_t k, const ActColumn* 
 /// What turn i of n of a panel's multiplication asks for. Sets that ask for the lines just ahead need no more.
 template <DType kType>
 inline NextPanel next_panel(const std::uint8_t* panel, std::size_t k, std::size_t i, std::size_t n) {
-  if constexpr (Unpack<kType>::kAct == ActFormat::kF32 || simd::kPrefetchBytes > 0) {
+  if constexpr (kIsFloat<kType> || simd::kPrefetchBytes > 0) {
     return {};
   } else {
     // A single turn of four columns leaves time for it only where both halves share it, and not beside blocks of 32.
@@ -308,28 +324,41 @@ inline NextPanel next_panel(const std::uint8_t* panel, std::size_t k, std::size_
   }
 }
 
+/// `multiply` for n_columns (1 to kMaxColumns) columns.
+template <DType kType, std::size_t kColumns = kMaxColumns<kType>>
+inline void multiply_some(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, std::size_t n_columns,
+                          float* tile) {
+  if constexpr (kColumns > 1) {
+    if (n_columns < kColumns) return multiply_some<kType, kColumns - 1>(panel, k, columns, n_columns, tile);
+  }
+  multiply<kType, kColumns>(panel, k, columns, {}, tile);
+}
+
 template <DType kType>
 void run_matmul(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, std::size_t n_columns,
                 float* tile) noexcept {
 #if defined(WOOLLY_ISA_AMX)
-  if constexpr (Unpack<kType>::kAct != ActFormat::kF32) {
+  if constexpr (!kIsFloat<kType>) {
     if (n_columns >= kMinTileColumns) return multiply_tiles<kType>(panel, k, columns, n_columns, tile);
   }
 #endif
-  const std::size_t n_turns = n_columns / simd::kMaxColumns;
-  std::size_t c = 0;
-  for (; c + simd::kMaxColumns <= n_columns; c += simd::kMaxColumns) {
-    multiply<kType, simd::kMaxColumns>(panel, k, columns + c, next_panel<kType>(panel, k, c / simd::kMaxColumns, n_turns),
-                                       tile + c * kPanelRows);
+  if constexpr (kIsFloat<kType>) {
+    // Groups of even size, so that none is much slower for a column than the others.
+    const std::size_t n_groups = (n_columns + kMaxColumns<kType> - 1) / kMaxColumns<kType>;
+    for (std::size_t g = 0; g < n_groups; ++g) {
+      const std::size_t first = g * n_columns / n_groups, last = (g + 1) * n_columns / n_groups;
+      multiply_some<kType>(panel, k, columns + first, last - first, tile + first * kPanelRows);
+    }
+  } else {
+    const std::size_t n_turns = n_columns / kMaxColumns<kType>;
+    for (std::size_t turn = 0; turn < n_turns; ++turn) {
+      const std::size_t first = turn * kMaxColumns<kType>;
+      multiply<kType, kMaxColumns<kType>>(panel, k, columns + first, next_panel<kType>(panel, k, turn, n_turns),
+                                          tile + first * kPanelRows);
+    }
+    const std::size_t done = n_turns * kMaxColumns<kType>;
+    if (done < n_columns) multiply_some<kType>(panel, k, columns + done, n_columns - done, tile + done * kPanelRows);
   }
-  const std::size_t left = n_columns - c;
-  if constexpr (simd::kMaxColumns > 3) {
-    if (left == 3) return multiply<kType, 3>(panel, k, columns + c, {}, tile + c * kPanelRows);
-  }
-  if constexpr (simd::kMaxColumns > 2) {
-    if (left == 2) return multiply<kType, 2>(panel, k, columns + c, {}, tile + c * kPanelRows);
-  }
-  if (left == 1) multiply<kType, 1>(panel, k, columns + c, {}, tile + c * kPanelRows);
 }
 
 template <DType kType>
