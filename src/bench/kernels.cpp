@@ -101,7 +101,8 @@ void fill(const Matrix& matrix, os::ThreadPool& pool) {
 
 /// The whole of a matrix as a file would have it.
 std::vector<std::byte> rows_of(const Matrix& matrix) {
-  const std::size_t row_bytes = matrix.panel_bytes / kPanelRows;
+  const quant::DTypeInfo& info = quant::info(matrix.type);
+  const std::size_t row_bytes = matrix.shape.k / info.block_k * info.block_bytes;
   std::vector<std::byte> rows(matrix.shape.n_rows * row_bytes);
   for (std::size_t row = 0; row < matrix.shape.n_rows; ++row) {
     kernels::unpack_row(matrix.type, matrix.held, row % kPanelRows, matrix.shape.k, rows.data() + row * row_bytes);

@@ -57,6 +57,7 @@ bool is_float(DType type) { return type == DType::kF32 || type == DType::kF16 ||
 
 std::size_t panel_bytes(DType type, std::size_t k) noexcept {
   const quant::DTypeInfo& info = quant::info(type);
+  if (type == DType::kBF16) k += k % 2;
   return k / info.block_k * info.block_bytes * kPanelRows;
 }
 
@@ -64,7 +65,11 @@ void unpack_row(DType type, const std::uint8_t* panel, std::size_t row, std::siz
   auto* to = reinterpret_cast<std::uint8_t*>(out);
   if (is_float(type)) {
     const std::size_t size = quant::info(type).block_bytes;
-    for (std::size_t j = 0; j < k; ++j) std::memcpy(to + j * size, panel + (j * kPanelRows + row) * size, size);
+    const std::size_t in_line = type == DType::kBF16 ? 2 : 1;  // columns
+    for (std::size_t j = 0; j < k; ++j) {
+      const std::size_t at = (j / in_line * kPanelRows + row) * in_line + j % in_line;
+      std::memcpy(to + j * size, panel + at * size, size);
+    }
     return;
   }
   const auto unpack = [&]<PanelFormat kFormat>() {

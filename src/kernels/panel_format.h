@@ -16,7 +16,9 @@
 //                 v2 | (v3 & 3) << 6
 //
 // A line thus holds 16 rows by 4 columns in the order that a four-way int8 dot product wants, with rows as lanes, so
-// that no sum ever crosses lanes. Float types have blocks of one column: 32 elements, row by row.
+// that no sum ever crosses lanes. Float types have blocks of one column: 32 elements, row by row; but BF16 has lines of
+// sixteen rows by two columns (rows 0-15, then 16-31; a last column without a second has zeros beside it), which is what
+// products of bfloat16 want and what a shift and a mask make floats of.
 // Included by translation units with instruction-set flags: nothing here may become a weak symbol.
 #pragma once
 
@@ -94,7 +96,7 @@ static_assert(sizes_agree(), "a packed block takes exactly the bytes of its file
 /// One row (0 .. 31) of a panel as the file has it: `k` columns. The inverse of MatmulKernel::pack.
 void unpack_row(quant::DType type, const std::uint8_t* panel, std::size_t row, std::size_t k, std::byte* out) noexcept;
 
-/// The bytes of a panel of `k` columns.
+/// The bytes of a panel of `k` columns: those of its file blocks, and of a column more for BF16 where k is odd.
 std::size_t panel_bytes(quant::DType type, std::size_t k) noexcept;
 
 }  // namespace woolly::kernels

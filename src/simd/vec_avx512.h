@@ -68,10 +68,6 @@ inline F32 load_f16(const std::uint16_t* p) {
 inline void store_f16(std::uint16_t* p, F32 a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
 }
-inline F32 load_bf16(const std::uint16_t* p) {
-  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
-}
 
 // Integers.
 inline I32 splat_i32(std::int32_t x) { return {_mm512_set1_epi32(x)}; }

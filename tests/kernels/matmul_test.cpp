@@ -6,8 +6,8 @@
 namespace woolly::test {
 namespace {
 
-/// Lengths of rows: the smallest, odd numbers of blocks, real models' sizes.
-constexpr std::size_t kLengths[] = {32, 64, 96, 224, 256, 288, 512, 896, 1024, 4096, 14336};
+/// Lengths of rows: such as only floats have, the smallest of others, odd numbers of blocks, real models' sizes.
+constexpr std::size_t kLengths[] = {1, 33, 98, 32, 64, 96, 224, 256, 288, 512, 896, 1024, 4096, 14336};
 
 class Matmul : public testing::TestWithParam<quant::DTypeInfo> {
  protected:

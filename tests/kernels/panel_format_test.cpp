@@ -85,6 +85,10 @@ std::vector<std::uint8_t> expected_panel(const quant::DTypeInfo& info, const std
     for (std::size_t b = 0; b < n_blocks; ++b) {
       const std::uint8_t* block = rows + (row * n_blocks + b) * size;
       std::uint8_t* to = panel.data() + b * kPanelRows * size;
+      if (info.type == DType::kBF16) {
+        std::memcpy(panel.data() + 128 * (b / 2) + 4 * row + 2 * (b % 2), block, size);
+        continue;
+      }
       if (info.block_k == 1) {
         std::memcpy(to + row * size, block, size);
         continue;

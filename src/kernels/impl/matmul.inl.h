@@ -250,30 +250,44 @@ inline void multiply_blocks256(const std::uint8_t* panel, std::size_t k, const A
   store_tile<kColumns, Half>(acc, tile);
 }
 
-/// Float types: [k][32] elements, float32 activations.
+/// acc[c][h] = fma(w, x, acc[c][h]) with column j of the lines at `lines` and column i of the activations.
 template <DType kType, std::size_t kColumns, typename Half>
-inline void multiply_floats(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
-  constexpr std::size_t kBytes = 16 * (kType == DType::kF32 ? 4 : 2);  // of one half
-  simd::F32 acc[kColumns][Half::kCount];
+inline void add_float_column(const std::uint8_t* lines, std::size_t j, const float* const (&x)[kColumns], std::size_t i,
+                             simd::F32 (&acc)[kColumns][Half::kCount]) {
+  simd::F32 w[Half::kCount];
+  WOOLLY_UNROLL
+  for (std::size_t h = 0; h < Half::kCount; ++h) w[h] = Unpack<kType>::weights(lines + h * Unpack<kType>::kLineBytes, j);
   WOOLLY_UNROLL
   for (std::size_t c = 0; c < kColumns; ++c) {
+    const simd::F32 a = simd::splat(x[c][i]);
+    WOOLLY_UNROLL
+    for (std::size_t h = 0; h < Half::kCount; ++h) acc[c][h] = simd::fma(w[h], a, acc[c][h]);
+  }
+}
+
+/// Float types, float32 activations.
+template <DType kType, std::size_t kColumns, typename Half>
+inline void multiply_floats(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
+  constexpr std::size_t kBytes = Unpack<kType>::kLineBytes, kAtOnce = Unpack<kType>::kLineColumns;
+  simd::F32 acc[kColumns][Half::kCount];
+  const float* x[kColumns];
+  WOOLLY_UNROLL
+  for (std::size_t c = 0; c < kColumns; ++c) {
+    x[c] = columns[c].x;
     WOOLLY_UNROLL
     for (std::size_t h = 0; h < Half::kCount; ++h) acc[c][h] = simd::splat(0.0F);
   }
-  for (std::size_t i = 0; i < k; ++i) {
-    prefetch_behind(panel + kBytes * (2 * i + Half::kFirst), 0, kBytes * Half::kCount);
-    simd::F32 w[Half::kCount];
+  const std::uint8_t* lines = panel + Half::kFirst * kBytes;
+  std::size_t i = 0;
+  for (; i + kAtOnce <= k; i += kAtOnce, lines += 2 * kBytes) {
+    prefetch_behind(lines, 0, Half::kCount * kBytes);
     WOOLLY_UNROLL
-    for (std::size_t h = 0; h < Half::kCount; ++h) {
-      w[h] = Unpack<kType>::weights(panel, kPanelRows * i + 16 * (Half::kFirst + h));
-    }
-    WOOLLY_UNROLL
-    for (std::size_t c = 0; c < kColumns; ++c) {
-      const simd::F32 x = simd::splat(columns[c].x[i]);
-      WOOLLY_UNROLL
-      for (std::size_t h = 0; h < Half::kCount; ++h) acc[c][h] = simd::fma(w[h], x, acc[c][h]);
+    for (std::size_t j = 0; j < kAtOnce; ++j) {
+      add_float_column<kType, kColumns, Half>(lines, j, x, i + j, acc);
+      WOOLLY_KEEP_LOADS_HERE;
     }
   }
+  if (i < k) add_float_column<kType, kColumns, Half>(lines, 0, x, i, acc);
   store_tile<kColumns, Half>(acc, tile);
 }
 

@@ -143,6 +143,7 @@ inline void pack_block(const std::uint8_t* rows, std::size_t stride, std::uint8_
 }
 
 /// A window of float elements of 32 rows, kBytes bytes each, to [kWindow / kBytes][32], of which n columns are stored.
+/// Two columns of BF16 are one element.
 template <std::size_t kBytes>
 inline void pack_elements(const std::uint8_t* rows, std::size_t stride, std::size_t n, std::uint8_t* out) {
   WOOLLY_UNROLL
@@ -176,16 +177,16 @@ template <DType kType>
 void pack_panel(const std::uint8_t* rows, std::size_t row_stride, std::size_t n_rows, std::size_t k,
                 std::uint8_t* panel) noexcept {
   if constexpr (Unpack<kType>::kAct == ActFormat::kF32) {
-    constexpr std::size_t kBytes = kType == DType::kF32 ? 4 : 2, kColumns = kWindow / kBytes;
-    PaddedRows<kWindow> padded;
-    for (std::size_t j = 0; j < k; j += kColumns) {
-      const std::size_t n = k - j < kColumns ? k - j : kColumns;
-      std::uint8_t* to = panel + kBytes * kPanelRows * j;
-      if (n_rows == kPanelRows && n == kColumns) {
-        pack_elements<kBytes>(rows + kBytes * j, row_stride, n, to);
+    constexpr std::size_t kBytes = kType == DType::kF16 ? 2 : 4;
+    const std::size_t row_bytes = k * (kType == DType::kF32 ? 4 : 2);
+    for (std::size_t at = 0; at < row_bytes; at += kWindow, panel += kPanelRows * kWindow) {
+      const std::size_t n = row_bytes - at < kWindow ? row_bytes - at : kWindow;
+      if (n_rows == kPanelRows && n == kWindow) {
+        pack_elements<kBytes>(rows + at, row_stride, kWindow / kBytes, panel);
       } else {
-        padded.copy(rows + kBytes * j, row_stride, n_rows, kBytes * n);
-        pack_elements<kBytes>(padded.rows, kWindow, n, to);
+        PaddedRows<kWindow> padded;
+        padded.copy(rows + at, row_stride, n_rows, n);
+        pack_elements<kBytes>(padded.rows, kWindow, (n + kBytes - 1) / kBytes, panel);
       }
     }
   } else {

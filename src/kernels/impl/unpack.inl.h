@@ -302,26 +302,30 @@ struct Unpack<DType::kIQ4_XS> : Common<ActFormat::kA256> {
   }
 };
 
-// ---- Floats: sixteen weights from element `at` of a panel ----
+// ---- Floats: column j of a line (of kLineColumns columns of sixteen rows) as float32 ----
 
 template <>
 struct Unpack<DType::kF32> : Common<ActFormat::kF32> {
-  static simd::F32 weights(const std::uint8_t* panel, std::size_t at) {
-    return simd::load(reinterpret_cast<const float*>(panel) + at);
+  static constexpr std::size_t kLineColumns = 1, kLineBytes = 64;
+  static simd::F32 weights(const std::uint8_t* line, std::size_t) {
+    return simd::load(reinterpret_cast<const float*>(line));
   }
 };
 
 template <>
 struct Unpack<DType::kF16> : Common<ActFormat::kF32> {
-  static simd::F32 weights(const std::uint8_t* panel, std::size_t at) {
-    return simd::load_f16(reinterpret_cast<const std::uint16_t*>(panel) + at);
+  static constexpr std::size_t kLineColumns = 1, kLineBytes = 32;
+  static simd::F32 weights(const std::uint8_t* line, std::size_t) {
+    return simd::load_f16(reinterpret_cast<const std::uint16_t*>(line));
   }
 };
 
 template <>
 struct Unpack<DType::kBF16> : Common<ActFormat::kF32> {
-  static simd::F32 weights(const std::uint8_t* panel, std::size_t at) {
-    return simd::load_bf16(reinterpret_cast<const std::uint16_t*>(panel) + at);
+  static constexpr std::size_t kLineColumns = 2, kLineBytes = 64;
+  static simd::F32 weights(const std::uint8_t* line, std::size_t j) {
+    const simd::I32 pairs = simd::as_i32(simd::load_bytes(line));
+    return simd::as_f32(j == 0 ? simd::shift_left<16>(pairs) : simd::bit_and(pairs, simd::splat_i32(-0x10000)));
   }
 };
 
