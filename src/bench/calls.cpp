@@ -44,6 +44,7 @@ struct Buffers {
   os::Memory memory;
   float *x, *y, *zeros, *out, *cos_sin;
   kernels::ActStorage a32, a256;
+  std::uint16_t* bf16;
   const std::uint8_t* panel;
 
   static Result<Buffers> create(std::size_t n) {
@@ -55,7 +56,7 @@ struct Buffers {
     auto* panel = reinterpret_cast<std::uint8_t*>(memory.data() + kArrays * layout.row_bytes());
     fill_panel({panel, layout.row_bytes()});
     Buffers buffers{std::move(memory), rows[0].x,   rows[1].x,    rows[2].x, rows[3].x,
-                    rows[4].x,         rows[0].a32, rows[0].a256, panel};
+                    rows[4].x,         rows[0].a32, rows[0].a256, rows[0].bf16, panel};
     std::mt19937 random(20240229);  // the seed has no meaning
     for (std::size_t i = 0; i < layout.width; ++i) {
       buffers.x[i] = static_cast<float>(random() % 2001) / 1000.0F - 1.0F;
@@ -66,6 +67,7 @@ struct Buffers {
     const KernelTable& scalar = *kernels::available_tables().front();
     scalar.quantize_a32(buffers.x, layout.width, buffers.a32);
     scalar.quantize_a256(buffers.x, layout.width, buffers.a256);
+    scalar.round_bf16(buffers.x, layout.width, buffers.bf16);
     return buffers;
   }
 };
@@ -90,7 +92,7 @@ template <quant::DType kType>
 double time_matmul(const KernelTable& table, const Buffers& b, std::size_t n, std::size_t n_calls) {
   const kernels::MatmulKernel& kernel = *table.matmul(kType);
   const kernels::ActStorage& a = kernel.act == ActFormat::kA32 ? b.a32 : b.a256;
-  const kernels::ActColumn column{b.x, a.q, a.scale, a.sums32, a.sums16, a.scaled_sums};
+  const kernels::ActColumn column{b.x, a.q, a.scale, a.sums32, a.sums16, a.scaled_sums, b.bf16};
   return time_calls(n, n_calls, [&](std::size_t) { kernel.run(b.panel, n / kPanelRows, &column, 1, b.out); });
 }
 
@@ -114,6 +116,10 @@ constexpr Kernel kKernels[] = {
      [](const KernelTable& table, const Buffers& b, std::size_t n, std::size_t n_calls) {
        return time_calls(n, n_calls, [&](std::size_t i) { table.quantize_a256(b.x + i, n, b.a256); });
      }},
+    {"round_bf16", 2,
+     [](const KernelTable& table, const Buffers& b, std::size_t n, std::size_t n_calls) {
+       return time_calls(n, n_calls, [&](std::size_t i) { table.round_bf16(b.x + i, n, b.bf16); });
+     }},
     {"affine", 1,
      [](const KernelTable& table, const Buffers& b, std::size_t n, std::size_t n_calls) {
        return time_calls(n, n_calls, [&](std::size_t i) { table.affine(b.x + i, 0.5F, b.y + i, n, b.out + i); });
@@ -136,6 +142,7 @@ constexpr Kernel kKernels[] = {
      }},
     // One of each kind of activations.
     {"matmul F32", kPanelRows, time_matmul<quant::DType::kF32>},
+    {"matmul BF16", kPanelRows, time_matmul<quant::DType::kBF16>},
     {"matmul Q8_0", kPanelRows * 32, time_matmul<quant::DType::kQ8_0>},
     {"matmul Q4_K", kPanelRows * 256, time_matmul<quant::DType::kQ4_K>},
 };

@@ -26,9 +26,10 @@ std::string to_text(const KernelReport& report, const Provenance& provenance) {
                                 report.is_from_memory ? "from memory" : "in caches");
   const auto put = std::back_inserter(out);
   for (const TableRoof& row : report.roofs) {
-    fmt::format_to(put, "roofs of {}: int8 {:.4g} GOPS, float32 {:.4g} GOPS, reads {:.1f} GB/s\n", row.table->name,
-                   row.roof.integer_ops_per_second / 1e9, row.roof.float_ops_per_second / 1e9,
-                   row.roof.read_bytes_per_second / 1e9);
+    fmt::format_to(put, "roofs of {}: int8 {:.4g} GOPS, float32 {:.4g} GOPS, ", row.table->name,
+                   row.roof.integer_ops_per_second / 1e9, row.roof.float_ops_per_second / 1e9);
+    if (row.table->bf16_loop != nullptr) fmt::format_to(put, "bfloat16 {:.4g} GOPS, ", row.roof.bf16_ops_per_second / 1e9);
+    fmt::format_to(put, "reads {:.1f} GB/s\n", row.roof.read_bytes_per_second / 1e9);
   }
   fmt::format_to(put, "\n{:<8}{:>13}{:>9}  {:<13}{:>9}{:>9}{:>9}{:>10}{:>10}\n", "type", "shape", "columns", "kernels",
                  "GOPS", "spread", "GB/s", "of ops", "of reads");
@@ -59,6 +60,7 @@ std::string to_json(const KernelReport& report, const Provenance& provenance) {
   for (const TableRoof& row : report.roofs) {
     roofs[row.table->name] = {{"integer_ops_per_second", row.roof.integer_ops_per_second},
                                    {"float_ops_per_second", row.roof.float_ops_per_second},
+                                   {"bf16_ops_per_second", row.roof.bf16_ops_per_second},
                                    {"read_bytes_per_second", row.roof.read_bytes_per_second},
                                    {"bytes_read", row.roof.bytes}};
   }

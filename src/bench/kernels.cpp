@@ -47,12 +47,20 @@ class Inputs {
       for (std::size_t i = 0; i < k; ++i) row.x[i] = static_cast<float>(random() % 2001) / 1000.0F - 1.0F;
       if (k % 32 == 0) table.quantize_a32(row.x, k, row.a32);
       if (k % 256 == 0) table.quantize_a256(row.x, k, row.a256);
+      table.round_bf16(row.x, k, row.bf16);
       const auto add = [&](ActFormat format, ActColumn column) {
         inputs->columns_[static_cast<std::size_t>(format)].push_back(column);
       };
-      add(ActFormat::kF32, {row.x, nullptr, nullptr, nullptr, nullptr, nullptr});
-      add(ActFormat::kA32, {nullptr, row.a32.q, row.a32.scale, row.a32.sums32, nullptr, row.a32.scaled_sums});
-      add(ActFormat::kA256, {nullptr, row.a256.q, row.a256.scale, row.a256.sums32, row.a256.sums16, nullptr});
+      add(ActFormat::kF32, {.x = row.x});
+      add(ActFormat::kA32, {.q = row.a32.q,
+                            .scale = row.a32.scale,
+                            .sums32 = row.a32.sums32,
+                            .scaled_sums = row.a32.scaled_sums});
+      add(ActFormat::kA256, {.q = row.a256.q,
+                             .scale = row.a256.scale,
+                             .sums32 = row.a256.sums32,
+                             .sums16 = row.a256.sums16});
+      add(ActFormat::kBF16, {.bf16 = row.bf16});
     }
     return inputs;
   }
@@ -376,9 +384,9 @@ const Roof& KernelReport::roof_of(std::string_view isa) const {
 }
 
 double KernelReport::ops_roof(const KernelRow& row) const {
-  const Roof& roof = roof_of(row.isa);
-  const bool is_float = roofs.front().table->matmul(row.type)->act == ActFormat::kF32;
-  return is_float ? roof.float_ops_per_second : roof.integer_ops_per_second;
+  const auto same = std::ranges::find_if(roofs, [&](const TableRoof& of) { return row.isa == of.table->name; });
+  WOOLLY_ASSERT(same != roofs.end());
+  return same->roof.ops_per_second(same->table->matmul(row.type)->act);
 }
 
 Result<KernelReport> run_kernel_bench(os::ThreadPool& pool, const KernelOptions& options) {

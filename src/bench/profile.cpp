@@ -30,6 +30,17 @@ std::string_view kind_of(std::string_view step) {
   return dot == std::string_view::npos ? step : step.substr(dot + 1);
 }
 
+/// Those of kernels that read activations in this format.
+std::uint64_t& operations_of(kernels::ActFormat format, StepProfile& step) {
+  switch (format) {
+    case kernels::ActFormat::kF32: return step.float_operations;
+    case kernels::ActFormat::kBF16: return step.bf16_operations;
+    case kernels::ActFormat::kA32:
+    case kernels::ActFormat::kA256: break;
+  }
+  return step.integer_operations;
+}
+
 /// What runs of one stage read and compute in a step.
 class StepWork {
  public:
@@ -48,8 +59,7 @@ class StepWork {
   void add(const plan::Linear& op, StepProfile& to) const {
     for (const plan::Projection& projection : op.projections) {
       const plan::PackedMatrix& matrix = plan_.matrices[projection.matrix.index];
-      const bool is_float = matrix.kernel->act == kernels::ActFormat::kF32;
-      (is_float ? to.float_operations : to.integer_operations) += n_rows_ * 2 * matrix.n_rows * matrix.n_cols;
+      operations_of(matrix.kernel->act, to) += n_rows_ * 2 * matrix.n_rows * matrix.n_cols;
       to.bytes += n_runs_ * matrix.tensor->size;
     }
   }
@@ -158,8 +168,9 @@ double roof_share(const StepProfile& step, const Roof& roof) {
   const double seconds = step.seconds();
   if (seconds <= 0) return 0;
   const double reading = static_cast<double>(step.bytes) / roof.read_bytes_per_second;
-  const double computing = static_cast<double>(step.integer_operations) / roof.integer_ops_per_second +
-                           static_cast<double>(step.float_operations) / roof.float_ops_per_second;
+  double computing = static_cast<double>(step.integer_operations) / roof.integer_ops_per_second +
+                     static_cast<double>(step.float_operations) / roof.float_ops_per_second;
+  if (step.bf16_operations > 0) computing += static_cast<double>(step.bf16_operations) / roof.bf16_ops_per_second;
   return std::max(reading, computing) / seconds;
 }
 
@@ -173,7 +184,8 @@ constexpr std::string_view kProfileLegend =
     "Times are the mean of the threads; prepare to wait are shares of the whole. Of attend, prepare is rotation and\n"
     "append to the cache, kernel the attention. The wait of start is for threads that slept. Roof: the time needed at\n"
     "least, for the bytes at the read bandwidth or for the operations at the int8 rate (of attention and float weights\n"
-    "the float32 rate), whichever is longer. Reading the clock slows single tokens of small models by up to a tenth.\n";
+    "the float32 rate, of BF16 weights the bfloat16 rate if any), whichever is longer. Reading the clock slows single\n"
+    "tokens of small models by up to a tenth.\n";
 
 Json to_json(const Profile& profile, const std::optional<Roof>& roof) {
   Json stages = Json::array();

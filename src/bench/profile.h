@@ -21,10 +21,11 @@ struct StepProfile {
   std::string name;
   std::array<double, exec::kPhases> seconds_in{};  ///< By phase, the mean of the threads.
   std::uint64_t bytes = 0;  ///< Of matrices, the embedding table and the cache: each read once a run.
-  std::uint64_t integer_operations = 0, float_operations = 0;  ///< A product and its sum are two.
+  /// By arithmetic: int8, float32, bfloat16. A product and its sum are two.
+  std::uint64_t integer_operations = 0, float_operations = 0, bf16_operations = 0;
 
   [[nodiscard]] double seconds() const noexcept;
-  [[nodiscard]] std::uint64_t operations() const noexcept { return integer_operations + float_operations; }
+  [[nodiscard]] std::uint64_t operations() const noexcept { return integer_operations + float_operations + bf16_operations; }
 };
 
 struct StageProfile {
@@ -42,7 +43,7 @@ using Profile = std::vector<StageProfile>;
 Profile profile_of(const exec::Recorder& recorder, const plan::Plan& plan, const exec::KvLayout& layout);
 
 /// The share of a step's time that it needs at least: for its bytes at the read bandwidth or for its operations at the
-/// rates of int8 and float32, whichever is longer. 0 for a step that reads or computes nothing worth counting.
+/// rates of their arithmetic, whichever is longer. 0 for a step that reads or computes nothing worth counting.
 double roof_share(const StepProfile& step, const Roof& roof);
 
 /// A table for each stage. Without a roof its column stays empty.

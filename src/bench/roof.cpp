@@ -92,13 +92,24 @@ Result<Roof> measure_roof(const kernels::KernelTable& table, os::ThreadPool& poo
   WOOLLY_TRY(const os::Memory memory, os::Memory::reserve(bytes_to_read(effort.bytes), "reading for the roof"));
   return Roof{best_read(table, pool, memory, effort.n_passes),
               best_rate(table.integer_loop, pool, effort.arithmetic_seconds), memory.size(),
-              best_rate(table.float_loop, pool, effort.arithmetic_seconds)};
+              best_rate(table.float_loop, pool, effort.arithmetic_seconds),
+              table.bf16_loop == nullptr ? 0 : best_rate(table.bf16_loop, pool, effort.arithmetic_seconds)};
+}
+
+double Roof::ops_per_second(kernels::ActFormat format) const noexcept {
+  switch (format) {
+    case kernels::ActFormat::kF32: return float_ops_per_second;
+    case kernels::ActFormat::kBF16: return bf16_ops_per_second;
+    case kernels::ActFormat::kA32:
+    case kernels::ActFormat::kA256: break;
+  }
+  return integer_ops_per_second;
 }
 
 Roof best_of(const Roof& a, const Roof& b) {
   return {std::max(a.read_bytes_per_second, b.read_bytes_per_second),
           std::max(a.integer_ops_per_second, b.integer_ops_per_second), std::max(a.bytes, b.bytes),
-          std::max(a.float_ops_per_second, b.float_ops_per_second)};
+          std::max(a.float_ops_per_second, b.float_ops_per_second), std::max(a.bf16_ops_per_second, b.bf16_ops_per_second)};
 }
 
 }  // namespace woolly::bench

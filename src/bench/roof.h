@@ -20,6 +20,10 @@ struct Roof {
   double integer_ops_per_second = 0;  ///< A product of bytes and its sum are two operations.
   std::uint64_t bytes = 0;            ///< Of memory that were read again and again.
   double float_ops_per_second = 0;    ///< A fused multiply-add of float32 is two operations.
+  double bf16_ops_per_second = 0;     ///< The same of bfloat16; 0 where a table has no such products.
+
+  /// Of the arithmetic of kernels that read activations in this format.
+  [[nodiscard]] double ops_per_second(kernels::ActFormat format) const noexcept;
 };
 
 /// How much is done for it. The defaults take about 1.5 seconds on a machine that reads 40 GB/s.

@@ -19,15 +19,19 @@ struct ActLayout {
   struct Row {
     float* x;
     kernels::ActStorage a32, a256;
+    std::uint16_t* bf16;
   };
   /// An odd number of lines, for the reason of plan::Buffer::stride.
-  [[nodiscard]] std::size_t row_bytes() const { return (round_line(width * 4) + 2 * place(nullptr, nullptr)) | 64U; }
+  [[nodiscard]] std::size_t row_bytes() const {
+    return (round_line(width * 4) + 2 * place(nullptr, nullptr) + round_line(width * 2)) | 64U;
+  }
   /// The arrays of a row that begins at `at` and has row_bytes().
   [[nodiscard]] Row row(std::byte* at) const {
-    Row row{reinterpret_cast<float*>(at), {}, {}};
+    Row row{reinterpret_cast<float*>(at), {}, {}, {}};
     at += round_line(width * 4);
     at += place(at, &row.a32);
-    place(at, &row.a256);
+    at += place(at, &row.a256);
+    row.bf16 = reinterpret_cast<std::uint16_t*>(at);
     return row;
   }
 

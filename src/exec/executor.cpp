@@ -178,14 +178,20 @@ struct Executor::State::Walk {
       x = to.x;
     }
     const auto wants = [&](ActFormat format) { return (op.act_formats >> static_cast<unsigned>(format) & 1U) != 0; };
-    if (wants(ActFormat::kF32)) columns.of[0][column] = {x, nullptr, nullptr, nullptr, nullptr, nullptr};
+    if (wants(ActFormat::kF32)) columns.of[0][column] = {.x = x};
     if (wants(ActFormat::kA32)) {
       s.table.quantize_a32(x, width, to.a32);
-      columns.of[1][column] = {nullptr, to.a32.q, to.a32.scale, to.a32.sums32, nullptr, to.a32.scaled_sums};
+      columns.of[1][column] = {
+          .q = to.a32.q, .scale = to.a32.scale, .sums32 = to.a32.sums32, .scaled_sums = to.a32.scaled_sums};
     }
     if (wants(ActFormat::kA256)) {
       s.table.quantize_a256(x, width, to.a256);
-      columns.of[2][column] = {nullptr, to.a256.q, to.a256.scale, to.a256.sums32, to.a256.sums16, nullptr};
+      columns.of[2][column] = {
+          .q = to.a256.q, .scale = to.a256.scale, .sums32 = to.a256.sums32, .sums16 = to.a256.sums16};
+    }
+    if (wants(ActFormat::kBF16)) {
+      s.table.round_bf16(x, width, to.bf16);
+      columns.of[3][column] = {.bf16 = to.bf16};
     }
   }
 

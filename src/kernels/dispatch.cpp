@@ -30,6 +30,11 @@ namespace avx512 {
 extern const KernelTable kTable;
 }
 #endif
+#if WOOLLY_HAS_AVX512_BF16
+namespace avx512_bf16 {
+extern const KernelTable kTable;
+}
+#endif
 #if WOOLLY_HAS_AMX
 namespace amx {
 extern const KernelTable kTable;
@@ -37,10 +42,12 @@ extern const KernelTable kTable;
 #endif
 namespace {
 
-/// A set that this program was built with, and whether a processor can run it.
+/// A set that this program was built with, whether a processor can run it, and whether it is slower there than the one
+/// before.
 struct Isa {
   const KernelTable* table;
   bool (*runs_on)(const os::CpuFeatures& cpu);
+  bool (*is_slow_on)(const os::CpuFeatures& cpu) = [](const os::CpuFeatures&) { return false; };
 };
 
 /// Weakest first.
@@ -56,20 +63,33 @@ const Isa kIsas[] = {
 #if WOOLLY_HAS_AVX512
     {&avx512::kTable, [](const os::CpuFeatures& cpu) { return cpu.avx512 && cpu.avx512_vnni; }},
 #endif
+#if WOOLLY_HAS_AVX512_BF16
+    // AMD's processors multiply twice as much in bfloat16 as in float32, Intel's without tiles half as much.
+    {&avx512_bf16::kTable, [](const os::CpuFeatures& cpu) { return cpu.avx512_vnni && cpu.avx512_bf16; },
+     [](const os::CpuFeatures& cpu) { return !cpu.is_amd; }},
+#endif
 #if WOOLLY_HAS_AMX
-    {&amx::kTable, [](const os::CpuFeatures& cpu) { return cpu.amx_int8; }},
+    {&amx::kTable, [](const os::CpuFeatures& cpu) { return cpu.amx_int8 && cpu.amx_bf16; }},
 #endif
 };
 
 struct Available {
   std::array<const KernelTable*, std::size(kIsas)> tables{};
   std::size_t n = 0;
+  const KernelTable* best = nullptr;
   Available() {
     for (const Isa& isa : kIsas) {
-      if (isa.runs_on(os::cpu())) tables[n++] = isa.table;
+      if (!isa.runs_on(os::cpu())) continue;
+      tables[n++] = isa.table;
+      if (!isa.is_slow_on(os::cpu())) best = isa.table;
     }
   }
 };
+
+const Available& available() {
+  static const Available tables;
+  return tables;
+}
 
 std::string names(std::span<const KernelTable* const> tables) {
   std::string list;
@@ -80,8 +100,7 @@ std::string names(std::span<const KernelTable* const> tables) {
 }  // namespace
 
 std::span<const KernelTable* const> available_tables() {
-  static const Available available;
-  return {available.tables.data(), available.n};
+  return {available().tables.data(), available().n};
 }
 
 Result<const KernelTable*> find_table(std::string_view name) {
@@ -100,11 +119,10 @@ Result<const KernelTable*> find_table(std::string_view name) {
 }
 
 Result<const KernelTable*> choose_table() {
-  const std::span<const KernelTable* const> tables = available_tables();
   const char* disable = std::getenv("WOOLLY_DISABLE_SIMD");
-  if (disable != nullptr && std::string_view(disable) == "1") return tables.front();
+  if (disable != nullptr && std::string_view(disable) == "1") return available_tables().front();
   const char* wanted = std::getenv("WOOLLY_ISA");
-  if (wanted == nullptr || *wanted == '\0') return tables.back();
+  if (wanted == nullptr || *wanted == '\0') return available().best;
   Result<const KernelTable*> table = find_table(wanted);
   if (table) return table;
   return Error{table.error().code, fmt::format("WOOLLY_ISA={}", table.error().message)};

@@ -16,8 +16,8 @@ std::span<const KernelTable* const> available_tables();
 /// allowed ones.
 Result<const KernelTable*> find_table(std::string_view name);
 
-/// The best available table, or the one that the environment asks for: WOOLLY_DISABLE_SIMD=1 means scalar,
-/// WOOLLY_ISA=NAME that table; errors are those of find_table.
+/// The best available table, which is the last but where that is slower on this processor, or the one that the
+/// environment asks for: WOOLLY_DISABLE_SIMD=1 means scalar, WOOLLY_ISA=NAME that table; errors are those of find_table.
 Result<const KernelTable*> choose_table();
 
 }  // namespace woolly::kernels

@@ -4,8 +4,8 @@
 // A kernel allocates nothing, knows no threads, logs nothing and works on a tile that the pool can hand out. Plain
 // pointers and sizes only: this header is included by translation units with instruction-set flags.
 //
-// Numbers. Every output is one chain of fused multiply-adds in a fixed order (docs/adr/0001-canonical-sums.md): results
-// are the same for any number of columns, threads and chunks, and integer products the same on all tables.
+// Numbers. Every output has one order of operations (docs/adr/0001-canonical-sums.md): results are the same for any number
+// of columns, threads and chunks, and on all tables but for products of bfloat16.
 #pragma once
 
 #include <cstddef>
@@ -17,21 +17,23 @@ namespace woolly::kernels {
 
 /// How a matrix kernel wants its activations.
 enum class ActFormat : std::uint8_t {
-  kF32,   ///< float32 as they are: for F32, F16 and BF16 weights.
+  kF32,   ///< float32 as they are: for F32, F16 and, on tables without products of bfloat16, BF16 weights.
   kA32,   ///< int8 with a float scale and a sum for each 32: for types with blocks of 32.
   kA256,  ///< int8 with a float scale for each 256 and sums for each 16: for types with blocks of 256.
+  kBF16,  ///< bfloat16: for BF16 weights on tables with products of bfloat16.
 };
-inline constexpr std::size_t kActFormats = 3;
+inline constexpr std::size_t kActFormats = 4;
 
 /// One column of activations (one token's vector of length k) in the format that the kernel wants. Quantized values
 /// are round-half-even(x * 127 / amax) in [-127, 127]; a block that holds NaN or infinity has scale NaN and zeros.
 struct ActColumn {
-  const float* x;             ///< kF32: [k].
-  const std::int8_t* q;       ///< kA32, kA256: [k].
-  const float* scale;         ///< kA32: [k / 32], of eleven significant bits; kA256: [k / 256].
-  const std::int16_t* sums32; ///< kA32, kA256: sums of 32 values of q, [k / 32].
-  const std::int16_t* sums16; ///< kA256: sums of 16, [k / 16].
-  const float* scaled_sums;   ///< kA32: scale * sum, exact, [k / 32].
+  const float* x = nullptr;             ///< kF32: [k].
+  const std::int8_t* q = nullptr;       ///< kA32, kA256: [k].
+  const float* scale = nullptr;         ///< kA32: [k / 32], of eleven significant bits; kA256: [k / 256].
+  const std::int16_t* sums32 = nullptr; ///< kA32, kA256: sums of 32 values of q, [k / 32].
+  const std::int16_t* sums16 = nullptr; ///< kA256: sums of 16, [k / 16].
+  const float* scaled_sums = nullptr;   ///< kA32: scale * sum, exact, [k / 32].
+  const std::uint16_t* bf16 = nullptr;  ///< kBF16: [k], and a zero behind them where k is odd.
 };
 
 /// The same arrays, to be written by the quantizers.
@@ -105,7 +107,7 @@ struct KvKernels {
 
 struct KernelTable {
   const char* name;
-  const MatmulKernels* matmuls[2];
+  const MatmulKernels* matmuls[3];
 
   /// out = x / rms(x) * weight; `weight` may be null. The mean of squares is summed in sixteen lanes and a fixed tree.
   void (*rms_norm)(const float* x, const float* weight, float eps, std::size_t n, float* out) noexcept;
@@ -113,6 +115,8 @@ struct KernelTable {
   void (*quantize_a32)(const float* x, std::size_t k, const ActStorage& out) noexcept;
   /// Quantizes x[k] to kA256; k % 256 == 0.
   void (*quantize_a256)(const float* x, std::size_t k, const ActStorage& out) noexcept;
+  /// Rounds x[k] to nearest, ties to even, to kBF16; NaN stays NaN. Where k is odd, out[k] becomes zero.
+  void (*round_bf16)(const float* x, std::size_t k, std::uint16_t* out) noexcept;
   /// out[i] = y[i] * scale + bias[i] (bias may be null), for i < n.
   void (*affine)(const float* y, float scale, const float* bias, std::size_t n, float* out) noexcept;
   /// x[i] += y[i].
@@ -134,6 +138,8 @@ struct KernelTable {
   std::uint64_t (*integer_loop)(std::uint64_t n_turns) noexcept;
   /// The same with fused multiply-adds of float32.
   std::uint64_t (*float_loop)(std::uint64_t n_turns) noexcept;
+  /// The same with products of bfloat16; nullptr on tables that have none.
+  std::uint64_t (*bf16_loop)(std::uint64_t n_turns) noexcept;
 
   /// The kernel of a tensor type, or nullptr.
   [[nodiscard]] const MatmulKernel* matmul(quant::DType type) const {

@@ -70,6 +70,8 @@ bool may_use_tiles() {
 CpuFeatures detect() {
   CpuFeatures features;
   features.model_name = brand();
+  const Registers vendor = cpuid(0);
+  features.is_amd = vendor.ebx == 0x68747541 && vendor.edx == 0x69746E65 && vendor.ecx == 0x444D4163;  // "AuthenticAMD"
   const Registers leaf1 = cpuid(1);
   const bool fma = bit(leaf1.ecx, 12);
   const bool osxsave = bit(leaf1.ecx, 27);
@@ -95,8 +97,10 @@ CpuFeatures detect() {
   features.avx512_bf16 = features.avx512 && bit(leaf7_1.eax, 5);
 
   constexpr std::uint64_t kTileState = 0x60000;  // XTILECFG, XTILEDATA
-  features.amx_int8 = features.avx512_vnni && bit(leaf7.edx, 24) && bit(leaf7.edx, 25) &&
-                      (saved & kTileState) == kTileState && may_use_tiles();
+  const bool has_tiles =
+      features.avx512_vnni && bit(leaf7.edx, 24) && (saved & kTileState) == kTileState && may_use_tiles();
+  features.amx_int8 = has_tiles && bit(leaf7.edx, 25);
+  features.amx_bf16 = has_tiles && bit(leaf7.edx, 22);
   return features;
 }
 

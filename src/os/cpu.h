@@ -16,6 +16,8 @@ struct CpuFeatures {
   bool avx512_vbmi = false;
   bool avx512_bf16 = false;
   bool amx_int8 = false;  ///< With AVX-512 VNNI; the system has agreed to save the tile registers of this process.
+  bool amx_bf16 = false;  ///< Likewise.
+  bool is_amd = false;    ///< Made by AMD.
   std::string model_name;  ///< As the processor calls itself; may be empty.
 };
 

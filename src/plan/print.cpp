@@ -51,7 +51,7 @@ class Printer {
   void add(const Linear& op) {
     text_ += buffer(op.in);
     if (op.norm) text_ += fmt::format(" rms_norm({})", vector(op.norm->weight));
-    constexpr std::string_view kNames[] = {"f32", "a32", "a256"};
+    constexpr std::string_view kNames[] = {"f32", "a32", "a256", "bf16"};
     for (unsigned format = 0; format < kernels::kActFormats; ++format) {
       if ((act_formats(plan_, op) >> format & 1U) != 0) text_ += fmt::format(" to {}", kNames[format]);
     }

@@ -1,7 +1,8 @@
-// AMX: products of byte matrices in tile registers, with exact int32 sums. Beside vec_avx512.h, whose types it uses.
+// AMX: products of byte matrices in tile registers, with exact int32 sums, and of bfloat16 with float32 sums. Beside
+// vec_avx512.h, whose types it uses.
 //
 // A tile product adds to sums [16 columns of activations][16 rows of weights] over up to 64 bytes of k. Activations are
-// read as they lie, a row of the tile for each column; weights as the lines of a panel: sixteen rows by four of k.
+// read as they lie, a row of the tile for each column; weights as the lines of a panel: sixteen rows by four bytes of k.
 #pragma once
 
 #include <immintrin.h>
@@ -18,29 +19,35 @@ namespace {
 constexpr std::size_t kTileColumns = 16;
 constexpr std::size_t kTileLanes = 16;
 
-/// The shapes of the tile registers while it lives, for products over kK (32 or 64) of k: 0 to 3 hold sums, 4 and 5
-/// activations, 6 and 7 weights. The state is the thread's own.
-template <int kK>
+/// The shapes of the tile registers while it lives: 0 to 3 hold sums, 4 and 5 activations, 6 and 7 weights. The state is
+/// the thread's own.
 class TileShapes {
  public:
-  TileShapes() {
+  /// For products over `k_bytes` (4 to 64, a multiple of 4) of k, with `n_first` columns of activations in 4 (whose sums
+  /// are 0 and 1) and `n_second` in 5 (2 and 3): 1 to 16.
+  explicit TileShapes(std::size_t k_bytes, std::size_t n_first = kTileColumns, std::size_t n_second = kTileColumns) {
+    set(k_bytes, n_first, n_second);
+  }
+  TileShapes(const TileShapes&) = delete;
+  TileShapes& operator=(const TileShapes&) = delete;
+  ~TileShapes() { _tile_release(); }
+
+  /// Other shapes. What the registers held is lost.
+  void set(std::size_t k_bytes, std::size_t n_first, std::size_t n_second) {
     struct alignas(64) {
       std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
       std::uint16_t row_bytes[16] = {};
       std::uint8_t n_rows[16] = {};
     } shapes;
-    for (int i = 0; i < 8; ++i) {
-      const bool is_activations = i == 4 || i == 5, is_weights = i >= 6;
-      shapes.row_bytes[i] = is_activations ? kK : 64;
-      shapes.n_rows[i] = is_weights ? kK / 4 : 16;
+    for (std::size_t i = 0; i < 8; ++i) {
+      const bool is_activations = i == 4 || i == 5, is_weights = i >= 6, is_first = i < 2 || i == 4;
+      shapes.row_bytes[i] = static_cast<std::uint16_t>(is_activations ? k_bytes : 64);
+      shapes.n_rows[i] = static_cast<std::uint8_t>(is_weights ? k_bytes / 4 : is_first ? n_first : n_second);
     }
     // g++ 12 takes the next line to read 8 of the 64 bytes, and leaves out what writes the others.
     asm volatile("" ::"m"(shapes));
     _tile_loadconfig(&shapes);
   }
-  TileShapes(const TileShapes&) = delete;
-  TileShapes& operator=(const TileShapes&) = delete;
-  ~TileShapes() { _tile_release(); }
 };
 
 /// The low and high bytes of the 16-bit products of a weight's code and its scale: product = 256 * high + low.
@@ -80,6 +87,7 @@ inline Bytes signed_codes(Bytes codes) {
 }
 
 /// Products in tile registers only, four sums in turn; gives the number of operations, a product and its sum being two.
+template <bool kOfBF16>
 inline std::uint64_t multiply_tiles_of_zeros(std::uint64_t n_turns) {
   _tile_zero(0);
   _tile_zero(1);
@@ -88,12 +96,19 @@ inline std::uint64_t multiply_tiles_of_zeros(std::uint64_t n_turns) {
   _tile_zero(4);
   _tile_zero(6);
   for (std::uint64_t turn = 0; turn < n_turns; ++turn) {
-    _tile_dpbusd(0, 4, 6);
-    _tile_dpbusd(1, 4, 6);
-    _tile_dpbusd(2, 4, 6);
-    _tile_dpbusd(3, 4, 6);
+    if constexpr (kOfBF16) {
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 6);
+      _tile_dpbf16ps(2, 4, 6);
+      _tile_dpbf16ps(3, 4, 6);
+    } else {
+      _tile_dpbusd(0, 4, 6);
+      _tile_dpbusd(1, 4, 6);
+      _tile_dpbusd(2, 4, 6);
+      _tile_dpbusd(3, 4, 6);
+    }
   }
-  return n_turns * 4 * kTileColumns * kTileLanes * 64 * 2;
+  return n_turns * 4 * kTileColumns * kTileLanes * (kOfBF16 ? 32 : 64) * 2;
 }
 
 inline void store_bytes(std::uint8_t* p, Bytes a) { _mm512_store_si512(p, a.v); }

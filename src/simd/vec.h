@@ -17,10 +17,17 @@
 #define WOOLLY_UNROLL _Pragma("GCC unroll 64")
 #endif
 
+/// Whether the set has products of bfloat16 that are worth it: their own numbers for BF16 weights (ADR 1).
+#if defined(WOOLLY_ISA_AVX512_BF16) || defined(WOOLLY_ISA_AMX)
+#define WOOLLY_HAS_BF16 1
+#else
+#define WOOLLY_HAS_BF16 0
+#endif
+
 /// Keeps the compiler from moving loads over this point: in a long unrolled body it would otherwise load early and spill.
 #define WOOLLY_KEEP_LOADS_HERE asm volatile("" ::: "memory")
 
-#if defined(WOOLLY_ISA_AVX512) || defined(WOOLLY_ISA_AMX)
+#if defined(WOOLLY_ISA_AVX512) || defined(WOOLLY_ISA_AVX512_BF16) || defined(WOOLLY_ISA_AMX)
 #include "simd/vec_avx512.h"  // IWYU pragma: export
 #elif defined(WOOLLY_ISA_SCALAR)
 #include "simd/vec_scalar.h"  // IWYU pragma: export

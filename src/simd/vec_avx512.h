@@ -68,6 +68,15 @@ inline F32 load_f16(const std::uint16_t* p) {
 inline void store_f16(std::uint16_t* p, F32 a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
 }
+/// Rounds to nearest, ties to even; NaN stays NaN.
+inline void store_bf16(std::uint16_t* p, F32 a) {
+  const __m512i bits = _mm512_castps_si512(a.v), top = _mm512_srli_epi32(bits, 16);
+  const __m512i half = _mm512_add_epi32(_mm512_set1_epi32(0x7FFF), _mm512_and_si512(top, _mm512_set1_epi32(1)));
+  const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, half), 16);
+  const __mmask16 is_nan = _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q);
+  const __m512i words = _mm512_mask_or_epi32(rounded, is_nan, top, _mm512_set1_epi32(0x40));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(words));
+}
 
 // Integers.
 inline I32 splat_i32(std::int32_t x) { return {_mm512_set1_epi32(x)}; }

@@ -73,6 +73,10 @@ inline F32 load_f16(const std::uint16_t* p) { return lanes<F32>([&](int i) { ret
 inline void store_f16(std::uint16_t* p, F32 a) {
   for (int i = 0; i < 16; ++i) p[i] = base::f32_to_f16(a.v[i]);
 }
+/// Rounds to nearest, ties to even; NaN stays NaN.
+inline void store_bf16(std::uint16_t* p, F32 a) {
+  for (int i = 0; i < 16; ++i) p[i] = base::f32_to_bf16(a.v[i]);
+}
 
 // Integers. Sums and products wrap as the hardware's do.
 inline std::int32_t wrap(std::int64_t x) { return static_cast<std::int32_t>(static_cast<std::uint32_t>(x)); }

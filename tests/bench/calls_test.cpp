@@ -25,9 +25,9 @@ TEST(CallBench, MeasuresEachKernelAtEachSizeThatItTakes) {
     EXPECT_LE(row.n_elements, 16384u);
     kernels.emplace(row.kernel);
   }
-  EXPECT_EQ(kernels, (std::set<std::string>{"rms_norm", "quantize_a32", "quantize_a256", "affine", "add", "swiglu",
-                                            "rope_adjacent", "rope_halves", "matmul F32", "matmul Q8_0",
-                                            "matmul Q4_K"}));
+  EXPECT_EQ(kernels, (std::set<std::string>{"rms_norm", "quantize_a32", "quantize_a256", "round_bf16", "affine", "add",
+                                            "swiglu", "rope_adjacent", "rope_halves", "matmul F32", "matmul BF16",
+                                            "matmul Q8_0", "matmul Q4_K"}));
   const auto sizes_of = [&](std::string_view kernel) {
     std::set<std::size_t> sizes;
     for (const CallRow& row : report->rows) {

@@ -16,7 +16,7 @@ KernelReport some_report() {
   report.machine = "Processor, 2 threads";
   report.n_threads = 2;
   report.is_from_memory = true;
-  report.roofs = {{kernels::available_tables().front(), Roof{40e9, 900e9, 1U << 30U, 230e9}}};
+  report.roofs = {{kernels::available_tables().front(), Roof{40e9, 900e9, 1U << 30U, 230e9, 0}}};
   report.rows = {{quant::DType::kQ4_K, {4096, 2048}, 4, "scalar", {450e9, 0.01}, 25e9, 0.5, 0.625},
                  {quant::DType::kF32, {64, 64}, 1, "scalar", {23e9, 0.02}, 46e9, 0.1, std::nullopt}};
   report.errors = {"error of the roof"};

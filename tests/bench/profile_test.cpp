@@ -14,7 +14,8 @@ using exec::Phase;
 using exec::Stage;
 
 constexpr Roof kRoof{
-    .read_bytes_per_second = 40e9, .integer_ops_per_second = 900e9, .bytes = 1, .float_ops_per_second = 300e9};
+    .read_bytes_per_second = 40e9, .integer_ops_per_second = 900e9, .bytes = 1, .float_ops_per_second = 300e9,
+    .bf16_ops_per_second = 600e9};
 
 /// A profile of 10 single tokens in which waiting takes a quarter of the time.
 Profile some_profile() {
@@ -56,6 +57,8 @@ TEST(Profile, StepsAreHeldAgainstTheBoundThatTakesLonger) {
   EXPECT_DOUBLE_EQ(roof_share(qkv, kRoof), 0.5);
   qkv.float_operations = 525'000'000;  // 1.75 ms
   EXPECT_DOUBLE_EQ(roof_share(qkv, kRoof), 0.75);
+  qkv.bf16_operations = 1'050'000'000;  // as much again
+  EXPECT_DOUBLE_EQ(roof_share(qkv, kRoof), 1);
   EXPECT_DOUBLE_EQ(roof_share(StepProfile{"start"}, kRoof), 0);
 }
 

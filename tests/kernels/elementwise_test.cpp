@@ -134,6 +134,31 @@ TEST(Elementwise, BlocksOfZerosAndOfNonsenseQuantizeToZeros) {
   }
 }
 
+/// A walk through all floats, in pieces that end anywhere; base::f32_to_bf16 has tests of its own.
+TEST(Elementwise, RoundingToBf16IsThatOfOneNumberOnAllTables) {
+  std::vector<float> x;
+  for (std::uint64_t bits = 0; bits < (1ULL << 32U); bits += 65'521 * 3) {
+    x.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
+  }
+  for (const std::uint32_t bits :
+       {0x7F800000U, 0x7F800001U, 0x7FFFFFFFU, 0xFF80FFFFU, 0x7F7FFFFFU, 0x3F808000U, 0x3F818000U}) {
+    x.push_back(std::bit_cast<float>(bits));
+  }
+  for (const kernels::KernelTable* table : kernels::available_tables()) {
+    for (const std::size_t k : std::initializer_list<std::size_t>{1, 2, 15, 16, 33, x.size()}) {
+      const std::size_t from = x.size() - k;
+      std::vector<std::uint16_t> rounded(k + k % 2, 0xFFFF);
+      table->round_bf16(x.data() + from, k, rounded.data());
+      for (std::size_t i = 0; i < k; ++i) {
+        ASSERT_EQ(rounded[i], base::f32_to_bf16(x[from + i])) << table->name << ", " << x[from + i];
+      }
+      if (k % 2 != 0) {
+        EXPECT_EQ(rounded[k], 0) << table->name << ", " << k;
+      }
+    }
+  }
+}
+
 TEST(Elementwise, RopeTurnsPairsAndNothingBehindThem) {
   std::mt19937 random(4);
   for (const std::size_t n : {0U, 2U, 8U, 14U, 16U, 18U, 30U, 32U, 48U, 64U, 66U, 128U}) {

@@ -70,10 +70,11 @@ struct Activations {
   std::vector<std::vector<std::int8_t>> q;
   std::vector<std::vector<float>> scale, scaled_sums;
   std::vector<std::vector<std::int16_t>> sums32, sums16;
+  std::vector<std::uint16_t> bf16;  ///< All columns, one after the other: evenly, as an executor has them.
   std::vector<ActColumn> columns;
 
   Activations(const kernels::KernelTable& table, ActFormat format, std::vector<std::vector<float>> values)
-      : k(values.front().size()), x(std::move(values)) {
+      : k(values.front().size()), x(std::move(values)), bf16(x.size() * (k + k % 2)) {
     for (const std::vector<float>& column : x) {
       q.emplace_back(k);
       scale.emplace_back(k);
@@ -84,8 +85,24 @@ struct Activations {
                                     scaled_sums.back().data()};
       if (format == ActFormat::kA32) table.quantize_a32(column.data(), k, out);
       if (format == ActFormat::kA256) table.quantize_a256(column.data(), k, out);
-      columns.push_back({column.data(), out.q, out.scale, out.sums32, out.sums16, out.scaled_sums});
+      std::uint16_t* rounded = bf16.data() + columns.size() * (k + k % 2);
+      if (format == ActFormat::kBF16) table.round_bf16(column.data(), k, rounded);
+      columns.push_back({column.data(), out.q, out.scale, out.sums32, out.sums16, out.scaled_sums, rounded});
     }
+  }
+
+  /// Value i of column c as a kernel sees it.
+  [[nodiscard]] double value(ActFormat format, std::size_t c, std::size_t i) const {
+    const auto quantized = [&](std::size_t block) {
+      return static_cast<double>(q[c][i]) * static_cast<double>(scale[c][i / block]);
+    };
+    switch (format) {
+      case ActFormat::kA32: return quantized(32);
+      case ActFormat::kA256: return quantized(256);
+      case ActFormat::kBF16: return static_cast<double>(base::bf16_to_f32(columns[c].bf16[i]));
+      case ActFormat::kF32: break;
+    }
+    return static_cast<double>(x[c][i]);
   }
 };
 

@@ -196,6 +196,7 @@ TEST(Cpu, AgreesWithTheKernel) {
   EXPECT_EQ(cpu().avx512_vbmi, avx512 && has({"avx512vbmi"}));
   EXPECT_EQ(cpu().avx512_bf16, avx512 && has({"avx512_bf16"}));
   EXPECT_EQ(cpu().amx_int8, cpu().avx512_vnni && has({"amx_tile", "amx_int8"}));
+  EXPECT_EQ(cpu().amx_bf16, cpu().avx512_vnni && has({"amx_tile", "amx_bf16"}));
   EXPECT_EQ(cpu().model_name, model_name.substr(0, model_name.find_last_not_of(' ') + 1));
 }
 

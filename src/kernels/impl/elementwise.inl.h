@@ -104,6 +104,15 @@ void quantize_a256(const float* x, std::size_t k, const ActStorage& out) noexcep
   }
 }
 
+void round_bf16(const float* x, std::size_t k, std::uint16_t* out) noexcept {
+  std::size_t i = 0;
+  for (; i + 16 <= k; i += 16) simd::store_bf16(out + i, simd::load(x + i));
+  if (i == k) return;
+  std::uint16_t rest[16];
+  simd::store_bf16(rest, simd::load_first(x + i, k - i));
+  __builtin_memcpy(out + i, rest, (k - i + 1) / 2 * 2 * sizeof(rest[0]));
+}
+
 void affine(const float* y, float scale, const float* bias, std::size_t n, float* out) noexcept {
   for_lanes(n, [&](std::size_t i, std::size_t count) {
     simd::F32 v = load_some(y + i, count);

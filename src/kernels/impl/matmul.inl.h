@@ -10,13 +10,17 @@
 //                   y = acc - min
 //   blocks of 32:   acc = fma(d * a, S, acc);  min = fma(m * a, sum, min);  y = acc + min
 //   floats:         acc = fma(w, x, acc)
+//   BF16 in products of bfloat16: matmul_tiles.inl.h, and pairs of k: acc = fma(w0, x0, fma(w1, x1, acc))
 #pragma once
 
+#include "kernels/impl/even_groups.inl.h"
 #include "kernels/impl/pack.inl.h"
 #include "kernels/impl/unpack.inl.h"
 #include "kernels/kernel_table.h"
 #if defined(WOOLLY_ISA_AMX)
 #include "kernels/impl/matmul_tiles.inl.h"
+#elif WOOLLY_HAS_BF16
+#include "simd/bf16_avx512.h"
 #endif
 
 namespace woolly::kernels::WOOLLY_ISA {
@@ -291,11 +295,43 @@ inline void multiply_floats(const std::uint8_t* panel, std::size_t k, const ActC
   store_tile<kColumns, Half>(acc, tile);
 }
 
+#if defined(WOOLLY_ISA_AVX512_BF16)
+/// BF16 in products of bfloat16, whose activations are rounded too.
+template <std::size_t kColumns, typename Half>
+inline void multiply_bf16(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, float* tile) {
+  simd::F32 acc[kColumns][Half::kCount];
+  const std::int16_t* x[kColumns];
+  WOOLLY_UNROLL
+  for (std::size_t c = 0; c < kColumns; ++c) {
+    x[c] = reinterpret_cast<const std::int16_t*>(columns[c].bf16);
+    WOOLLY_UNROLL
+    for (std::size_t h = 0; h < Half::kCount; ++h) acc[c][h] = simd::splat(0.0F);
+  }
+  const std::uint8_t* lines = panel + 64 * Half::kFirst;
+  for (std::size_t i = 0; i < k; i += 2, lines += 128) {
+    simd::Bytes w[Half::kCount];
+    WOOLLY_UNROLL
+    for (std::size_t h = 0; h < Half::kCount; ++h) w[h] = simd::load_bytes(lines + 64 * h);
+    WOOLLY_UNROLL
+    for (std::size_t c = 0; c < kColumns; ++c) {
+      const simd::I32 pair = simd::splat_pair(x[c] + i);
+      WOOLLY_UNROLL
+      for (std::size_t h = 0; h < Half::kCount; ++h) acc[c][h] = simd::dot_bf16(acc[c][h], w[h], pair);
+    }
+  }
+  store_tile<kColumns, Half>(acc, tile);
+}
+#endif
+
 template <DType kType, std::size_t kColumns, typename Half>
 inline void multiply_halves(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, NextPanel next,
                             float* tile) {
   if constexpr (Unpack<kType>::kAct == ActFormat::kF32) {
     multiply_floats<kType, kColumns, Half>(panel, k, columns, tile);
+#if defined(WOOLLY_ISA_AVX512_BF16)
+  } else if constexpr (Unpack<kType>::kAct == ActFormat::kBF16) {
+    multiply_bf16<kColumns, Half>(panel, k, columns, tile);
+#endif
   } else if constexpr (Unpack<kType>::kAct == ActFormat::kA32) {
     multiply_blocks32<kType, kColumns, Half>(panel, k, columns, next, tile);
   } else {
@@ -303,8 +339,6 @@ inline void multiply_halves(const std::uint8_t* panel, std::size_t k, const ActC
   }
 }
 
-template <DType kType>
-constexpr bool kIsFloat = Unpack<kType>::kAct == ActFormat::kF32;
 /// Columns that a kernel works on at once, and how many of them with both halves of a panel.
 template <DType kType>
 constexpr std::size_t kMaxColumns = kIsFloat<kType> ? simd::kMaxFloatColumns : simd::kMaxColumns;
@@ -357,12 +391,9 @@ void run_matmul(const std::uint8_t* panel, std::size_t k, const ActColumn* colum
   }
 #endif
   if constexpr (kIsFloat<kType>) {
-    // Groups of even size, so that none is much slower for a column than the others.
-    const std::size_t n_groups = (n_columns + kMaxColumns<kType> - 1) / kMaxColumns<kType>;
-    for (std::size_t g = 0; g < n_groups; ++g) {
-      const std::size_t first = g * n_columns / n_groups, last = (g + 1) * n_columns / n_groups;
+    for_even_groups(n_columns, kMaxColumns<kType>, [&](std::size_t first, std::size_t last) {
       multiply_some<kType>(panel, k, columns + first, last - first, tile + first * kPanelRows);
-    }
+    });
   } else {
     const std::size_t n_turns = n_columns / kMaxColumns<kType>;
     for (std::size_t turn = 0; turn < n_turns; ++turn) {
@@ -375,9 +406,22 @@ void run_matmul(const std::uint8_t* panel, std::size_t k, const ActColumn* colum
   }
 }
 
+/// MatmulKernel::run of a type.
+template <DType kType>
+constexpr auto run_of() {
+#if defined(WOOLLY_ISA_AMX)
+  if constexpr (kType == DType::kBF16) {
+    return run_bf16_matmul;
+  } else
+#endif
+  {
+    return run_matmul<kType>;
+  }
+}
+
 template <DType kType>
 constexpr MatmulKernel kernel() {
-  return {kType, Unpack<kType>::kAct, run_matmul<kType>, pack_panel<kType>};
+  return {kType, Unpack<kType>::kAct, run_of<kType>(), pack_panel<kType>};
 }
 
 }  // namespace

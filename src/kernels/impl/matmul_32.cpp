@@ -1,4 +1,4 @@
-// Matrix kernels of the types with blocks of 32 and of floats. Compiled once for each instruction set.
+// Matrix kernels of the types with blocks of 32. Compiled once for each instruction set.
 #include "kernels/impl/matmul.inl.h"
 #include "kernels/impl/parts.h"
 
@@ -6,9 +6,8 @@ namespace woolly::kernels::WOOLLY_ISA {
 
 namespace {
 constexpr MatmulKernel kRows[] = {
-    kernel<DType::kF32>(),  kernel<DType::kF16>(),  kernel<DType::kBF16>(), kernel<DType::kQ4_0>(),
-    kernel<DType::kQ4_1>(), kernel<DType::kQ5_0>(), kernel<DType::kQ5_1>(), kernel<DType::kQ8_0>(),
-    kernel<DType::kIQ4_NL>(), kernel<DType::kMXFP4>(),
+    kernel<DType::kQ4_0>(), kernel<DType::kQ4_1>(), kernel<DType::kQ5_0>(), kernel<DType::kQ5_1>(),
+    kernel<DType::kQ8_0>(), kernel<DType::kIQ4_NL>(), kernel<DType::kMXFP4>(),
 };
 }  // namespace
 

@@ -1,15 +1,19 @@
-// One panel of 32 rows by many columns, on tile registers (AMX). The sums are the canonical ones of matmul.inl.h, so
-// results are the same to the bit:
+// One panel of 32 rows by many columns, on tile registers (AMX). The sums of integers are the canonical ones of
+// matmul.inl.h, so results are the same to the bit:
 //
 //   blocks of 256  The integer scale of a sub-block goes into the weights: scale * code fits 16 bits, so its two bytes
 //                  make two products over the whole block, and Σ_sub scale * S_sub = 256 * high + low without anything
 //                  to do for each sub-block. Two products for a block of 256 instead of eight that end every 32.
 //   blocks of 32   A product of 32 of k for each block; its sums are scaled as floats, eight blocks at a time.
 //
+//   BF16           Pairs of columns of k are what a product of bfloat16 wants, so nothing is unpacked; the sums stay in the
+//                  registers over the whole of k. For any number of columns, since these sums are the tiles' own.
+//
 // The sums of a unit (a few columns, sixteen rows) are scaled while the products of the next are in the tile registers.
-// Weights are unpacked once for all columns, to a buffer that the first-level cache holds.
+// Their weights are unpacked once for all columns, to a buffer that the first-level cache holds.
 #pragma once
 
+#include "kernels/impl/even_groups.inl.h"
 #include "kernels/impl/unpack.inl.h"
 #include "kernels/kernel_table.h"
 #include "simd/tiles_amx.h"
@@ -179,7 +183,7 @@ template <DType kType>
 inline void multiply_tile_blocks256(const std::uint8_t* panel, std::size_t k, const ActColumn* columns,
                                     std::size_t n_columns, float* tile) {
   using Type = Unpack<kType>;
-  const simd::TileShapes<64> shapes;
+  const simd::TileShapes shapes(64);
   TileBlock256<kType> block;
   TileSums256 sums[2];
   alignas(64) std::int8_t copies[2][simd::kTileColumns * kTileK];
@@ -332,7 +336,7 @@ template <DType kType>
 inline void multiply_tile_blocks32(const std::uint8_t* panel, std::size_t k, const ActColumn* columns,
                                    std::size_t n_columns, float* tile) {
   using Type = Unpack<kType>;
-  const simd::TileShapes<32> shapes;
+  const simd::TileShapes shapes(32);
   alignas(64) float mins[Type::kHasMin ? kMaxTileColumns * kPanelRows : 1];
   __builtin_memset(tile, 0, n_columns * kPanelRows * sizeof(float));
   if constexpr (Type::kHasMin) __builtin_memset(mins, 0, n_columns * kPanelRows * sizeof(float));
@@ -349,6 +353,97 @@ inline void multiply_tile_blocks32(const std::uint8_t* panel, std::size_t k, con
       simd::store(tile + i, simd::add(simd::load(tile + i), simd::load(mins + i)));
     }
   }
+}
+
+// ---- BF16 ----
+
+/// Columns of activations that lie at equal distances, as a tile load wants them.
+struct EvenColumns {
+  const std::uint16_t* x;
+  std::size_t stride;  ///< Bytes.
+  std::size_t n;
+};
+
+/// As many of the columns, from the first on, as lie evenly and fit a tile.
+inline EvenColumns even_columns(const ActColumn* columns, std::size_t n_columns) {
+  const auto address = [&](std::size_t c) { return reinterpret_cast<std::uintptr_t>(columns[c].bf16); };
+  std::size_t stride = 0, n = 1;
+  if (n_columns > 1) stride = address(1) - address(0);
+  while (n < n_columns && n < simd::kTileColumns && address(n) - address(n - 1) == stride) ++n;
+  return {columns[0].bf16, stride, n};
+}
+
+/// Products over k [from, to) in steps of 32; weights and activations are read as they lie.
+template <bool kTwo>
+inline void multiply_tiles_bf16(const std::uint8_t* panel, const EvenColumns (&a)[2], std::size_t from, std::size_t to) {
+  constexpr std::size_t kPairBytes = 2 * kPanelRows * sizeof(std::uint16_t);  // of two columns of k
+  for (std::size_t i = from; i < to; i += 32) {
+    const std::uint8_t* lines = panel + i / 2 * kPairBytes;
+    prefetch_behind(lines, 0, 16 * kPairBytes);
+    _tile_loadd(4, a[0].x + i, a[0].stride);
+    _tile_loadd(6, lines, kPairBytes);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(7, lines + 64, kPairBytes);
+    _tile_dpbf16ps(1, 4, 7);
+    if constexpr (kTwo) {
+      _tile_loadd(5, a[1].x + i, a[1].stride);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+}
+
+/// Sums between the registers and `tile`.
+template <bool kTwo>
+inline void load_tiles_bf16(const float* tile, std::size_t n_first) {
+  constexpr std::size_t kStride = kPanelRows * sizeof(float);
+  _tile_loadd(0, tile, kStride);
+  _tile_loadd(1, tile + 16, kStride);
+  if constexpr (kTwo) {
+    _tile_loadd(2, tile + n_first * kPanelRows, kStride);
+    _tile_loadd(3, tile + n_first * kPanelRows + 16, kStride);
+  }
+}
+template <bool kTwo>
+inline void store_tiles_bf16(float* tile, std::size_t n_first) {
+  constexpr std::size_t kStride = kPanelRows * sizeof(float);
+  _tile_stored(0, tile, kStride);
+  _tile_stored(1, tile + 16, kStride);
+  if constexpr (kTwo) {
+    _tile_stored(2, tile + n_first * kPanelRows, kStride);
+    _tile_stored(3, tile + n_first * kPanelRows + 16, kStride);
+  }
+}
+
+template <bool kTwo>
+inline void multiply_even_columns(const std::uint8_t* panel, std::size_t k, const EvenColumns (&a)[2], float* tile) {
+  const std::size_t whole = k / 32 * 32, n_second = kTwo ? a[1].n : a[0].n;
+  simd::TileShapes shapes(64, a[0].n, n_second);  // the sums are zero
+  multiply_tiles_bf16<kTwo>(panel, a, 0, whole);
+  store_tiles_bf16<kTwo>(tile, a[0].n);
+  if (whole == k) return;
+  shapes.set((k - whole + 1) / 2 * 4, a[0].n, n_second);
+  load_tiles_bf16<kTwo>(tile, a[0].n);
+  multiply_tiles_bf16<kTwo>(panel, a, whole, k);
+  store_tiles_bf16<kTwo>(tile, a[0].n);
+}
+
+/// MatmulKernel::run.
+inline void run_bf16_matmul(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, std::size_t n_columns,
+                            float* tile) noexcept {
+  for_even_groups(n_columns, 2 * simd::kTileColumns, [&](std::size_t first, std::size_t last) {
+    while (first < last) {
+      EvenColumns a[2] = {even_columns(columns + first, last - first), {}};
+      const std::size_t second = first + a[0].n;
+      if (second < last) {
+        a[1] = even_columns(columns + second, last - second);
+        multiply_even_columns<true>(panel, k, a, tile + first * kPanelRows);
+      } else {
+        multiply_even_columns<false>(panel, k, a, tile + first * kPanelRows);
+      }
+      first = second + a[1].n;
+    }
+  });
 }
 
 /// As run_matmul, for kMinTileColumns columns or more.

@@ -176,7 +176,7 @@ struct PaddedRows {
 template <DType kType>
 void pack_panel(const std::uint8_t* rows, std::size_t row_stride, std::size_t n_rows, std::size_t k,
                 std::uint8_t* panel) noexcept {
-  if constexpr (Unpack<kType>::kAct == ActFormat::kF32) {
+  if constexpr (kIsFloat<kType>) {
     constexpr std::size_t kBytes = kType == DType::kF16 ? 2 : 4;
     const std::size_t row_bytes = k * (kType == DType::kF32 ? 4 : 2);
     for (std::size_t at = 0; at < row_bytes; at += kWindow, panel += kPanelRows * kWindow) {

@@ -3,10 +3,17 @@
 
 #include "kernels/kernel_table.h"
 
+/// The set whose kernels of integers this one takes: as a rule its own.
+namespace woolly::kernels::WOOLLY_INTEGER_ISA {
+
+extern const MatmulKernels kMatmulsOf32;   ///< Types with blocks of 32.
+extern const MatmulKernels kMatmulsOf256;  ///< Types with blocks of 256.
+
+}  // namespace woolly::kernels::WOOLLY_INTEGER_ISA
+
 namespace woolly::kernels::WOOLLY_ISA {
 
-extern const MatmulKernels kMatmulsOf32;   ///< Floats and types with blocks of 32.
-extern const MatmulKernels kMatmulsOf256;  ///< Types with blocks of 256.
+extern const MatmulKernels kMatmulsOfFloats;
 extern const KernelTable kTable;
 
 }  // namespace woolly::kernels::WOOLLY_ISA

@@ -6,6 +6,8 @@
 #include "simd/vec.h"
 #if defined(WOOLLY_ISA_AMX)
 #include "simd/tiles_amx.h"
+#elif WOOLLY_HAS_BF16
+#include "simd/bf16_avx512.h"
 #endif
 
 namespace woolly::kernels::WOOLLY_ISA {
@@ -75,8 +77,8 @@ constexpr std::size_t kIntegerSums = simd::kSignedBias == 0 ? 4 : 12 / n_registe
 
 #if defined(WOOLLY_ISA_AMX)
 std::uint64_t integer_loop(std::uint64_t n_turns) noexcept {
-  const simd::TileShapes<64> shapes;
-  return simd::multiply_tiles_of_zeros(n_turns);
+  const simd::TileShapes shapes(64);
+  return simd::multiply_tiles_of_zeros<false>(n_turns);
 }
 #else
 std::uint64_t integer_loop(std::uint64_t n_turns) noexcept {
@@ -106,7 +108,9 @@ std::uint64_t integer_loop(std::uint64_t n_turns) noexcept {
 }
 #endif
 
-std::uint64_t float_loop(std::uint64_t n_turns) noexcept {
+/// `n_ops` operations in each `multiply(factor, zero, sum)`.
+template <typename Multiply>
+inline std::uint64_t loop_of_floats(std::uint64_t n_turns, std::uint64_t n_ops, Multiply multiply) {
   simd::F32 factor = simd::splat(1.0F), zero = simd::splat(0.0F);  // so that no sum ever grows
   simd::F32 sums[kFloatSums];
   WOOLLY_UNROLL
@@ -118,12 +122,31 @@ std::uint64_t float_loop(std::uint64_t n_turns) noexcept {
     forget(factor);
     forget(zero);
     WOOLLY_UNROLL
-    for (std::size_t i = 0; i < kFloatSums; ++i) sums[i] = simd::fma(factor, zero, sums[i]);
+    for (std::size_t i = 0; i < kFloatSums; ++i) sums[i] = multiply(factor, zero, sums[i]);
   }
   WOOLLY_UNROLL
   for (std::size_t i = 0; i < kFloatSums; ++i) forget(sums[i]);
-  return n_turns * kFloatSums * 16 * 2;
+  return n_turns * kFloatSums * n_ops;
 }
+
+std::uint64_t float_loop(std::uint64_t n_turns) noexcept {
+  return loop_of_floats(n_turns, 16 * 2, [](simd::F32 a, simd::F32 b, simd::F32 sum) { return simd::fma(a, b, sum); });
+}
+
+#if defined(WOOLLY_ISA_AMX)
+std::uint64_t bf16_loop(std::uint64_t n_turns) noexcept {
+  const simd::TileShapes shapes(64);
+  return simd::multiply_tiles_of_zeros<true>(n_turns);
+}
+#elif WOOLLY_HAS_BF16
+std::uint64_t bf16_loop(std::uint64_t n_turns) noexcept {
+  return loop_of_floats(n_turns, 32 * 2, [](simd::F32 a, simd::F32 b, simd::F32 sum) {
+    return simd::dot_bf16(sum, simd::as_bytes(simd::as_i32(a)), simd::as_i32(b));
+  });
+}
+#else
+constexpr std::uint64_t (*bf16_loop)(std::uint64_t) noexcept = nullptr;
+#endif
 
 }  // namespace
 }  // namespace woolly::kernels::WOOLLY_ISA

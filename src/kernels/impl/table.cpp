@@ -11,10 +11,11 @@ namespace woolly::kernels::WOOLLY_ISA {
 
 const KernelTable kTable = {
     .name = WOOLLY_STRING(WOOLLY_ISA),
-    .matmuls = {&kMatmulsOf32, &kMatmulsOf256},
+    .matmuls = {&kMatmulsOfFloats, &WOOLLY_INTEGER_ISA::kMatmulsOf32, &WOOLLY_INTEGER_ISA::kMatmulsOf256},
     .rms_norm = rms_norm,
     .quantize_a32 = quantize_a32,
     .quantize_a256 = quantize_a256,
+    .round_bf16 = round_bf16,
     .affine = affine,
     .add = add,
     .swiglu = swiglu,
@@ -25,6 +26,7 @@ const KernelTable kTable = {
     .read_stream = read_stream,
     .integer_loop = integer_loop,
     .float_loop = float_loop,
+    .bf16_loop = bf16_loop,
 };
 
 }  // namespace woolly::kernels::WOOLLY_ISA

@@ -304,6 +304,9 @@ struct Unpack<DType::kIQ4_XS> : Common<ActFormat::kA256> {
 
 // ---- Floats: column j of a line (of kLineColumns columns of sixteen rows) as float32 ----
 
+template <DType kType>
+constexpr bool kIsFloat = kType == DType::kF32 || kType == DType::kF16 || kType == DType::kBF16;
+
 template <>
 struct Unpack<DType::kF32> : Common<ActFormat::kF32> {
   static constexpr std::size_t kLineColumns = 1, kLineBytes = 64;
@@ -321,7 +324,7 @@ struct Unpack<DType::kF16> : Common<ActFormat::kF32> {
 };
 
 template <>
-struct Unpack<DType::kBF16> : Common<ActFormat::kF32> {
+struct Unpack<DType::kBF16> : Common<WOOLLY_HAS_BF16 ? ActFormat::kBF16 : ActFormat::kF32> {
   static constexpr std::size_t kLineColumns = 2, kLineBytes = 64;
   static simd::F32 weights(const std::uint8_t* line, std::size_t j) {
     const simd::I32 pairs = simd::as_i32(simd::load_bytes(line));
