@@ -377,12 +377,15 @@ inline EvenColumns even_columns(const ActColumn* columns, std::size_t n_columns)
 template <bool kTwo>
 inline void multiply_tiles_bf16(const std::uint8_t* panel, const EvenColumns (&a)[2], std::size_t from, std::size_t to) {
   constexpr std::size_t kPairBytes = 2 * kPanelRows * sizeof(std::uint16_t);  // of two columns of k
+  // A step takes 2 KiB at once: lines are asked for from 8 KiB ahead, and half of them at a time.
+  constexpr std::size_t kFurther = 5120;
   for (std::size_t i = from; i < to; i += 32) {
     const std::uint8_t* lines = panel + i / 2 * kPairBytes;
-    prefetch_behind(lines, 0, 16 * kPairBytes);
+    prefetch_behind(lines + kFurther, 0, 8 * kPairBytes);
     _tile_loadd(4, a[0].x + i, a[0].stride);
     _tile_loadd(6, lines, kPairBytes);
     _tile_dpbf16ps(0, 4, 6);
+    prefetch_behind(lines + kFurther, 8 * kPairBytes, 16 * kPairBytes);
     _tile_loadd(7, lines + 64, kPairBytes);
     _tile_dpbf16ps(1, 4, 7);
     if constexpr (kTwo) {
