@@ -109,6 +109,9 @@ Result<TensorSource::Part> TensorSource::Part::open(const std::filesystem::path&
     void* map = ::mmap(nullptr, part.size, PROT_READ, MAP_SHARED, part.fd, 0);
     if (map == MAP_FAILED) return failed(path, "cannot be mapped", errno);
     part.map = map;
+    // Where the file system can, the file is then read and mapped in huge pages: in fewer and larger reads, and with few
+    // page walks later. It is advice; nothing is lost where it is not taken.
+    ::madvise(map, part.size, MADV_HUGEPAGE);
   }
   return part;
 }
