@@ -20,8 +20,8 @@ struct EngineOptions {
 
 struct LoadOptions {
   /// Maps the file and computes from it, instead of packing a copy of its matrices: the model is there at once, and its
-  /// weights take the memory of the system's file cache, which all programs share that map the file. The numbers are the
-  /// same; steps are slower. The file must neither change nor become shorter as long as the model lives.
+  /// weights take the memory of the system's file cache, which all programs share that map the file. Results are
+  /// the same; steps of few tokens may be slower. The file must neither change nor become shorter while the model lives.
   bool map_file = false;
 };
 

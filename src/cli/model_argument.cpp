@@ -23,7 +23,7 @@ void ModelArgument::declare_with_engine(CLI::App& app) {
       app, "-t", "Threads; without it one for each core that this process may use",
       [this](std::uint64_t n) { n_threads_ = n; }, 1, os::ThreadPool::kMaxThreads);
   app.add_flag("--mmap", map_file_,
-               "Compute from the mapped file, without a packed copy: loads at once and shares memory, runs slower");
+               "Compute from the mapped file, without a packed copy: for short runs, or where memory is short or shared");
 }
 
 Result<std::filesystem::path> ModelArgument::find() const { return store::Store::from_environment().resolve(model_); }

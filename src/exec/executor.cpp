@@ -211,16 +211,28 @@ struct Executor::State::Walk {
     return s.shared_columns;
   }
 
-  /// Multiplies one panel of a projection by all rows, scaled and biased, to `tile` [n_rows, kPanelRows].
-  void project(const BoundProjection& projection, std::size_t panel, const Columns& columns, float* tile) {
+  /// Multiplies the n rows of one panel by all rows of the batch. Those of a mapped file are packed first, but for one row
+  /// of the batch, which does not pay for it.
+  void multiply(const BoundProjection& projection, std::size_t panel, std::size_t n, const Columns& columns,
+                float* tile) const {
     const kernels::MatmulKernel& kernel = *projection.kernel;
+    const ActColumn* inputs = columns.of[static_cast<std::size_t>(kernel.act)];
     const std::uint8_t* from = projection.weights.data + panel * projection.weights.panel_stride;
-    const std::size_t n = std::min(kPanelRows, projection.n_rows - panel * kPanelRows);
-    if (projection.weights.row_stride != 0) {
-      kernel.pack(from, projection.weights.row_stride, n, width_of_input, mine.panel);
+    const std::size_t row_stride = projection.weights.row_stride;
+    if (row_stride != 0) {
+      if (n_rows == 1 && n == kPanelRows && kernel.run_rows != nullptr) {
+        return kernel.run_rows(from, row_stride, width_of_input, inputs[0], tile);
+      }
+      kernel.pack(from, row_stride, n, width_of_input, mine.panel);
       from = mine.panel;
     }
-    kernel.run(from, width_of_input, columns.of[static_cast<std::size_t>(kernel.act)], n_rows, tile);
+    kernel.run(from, width_of_input, inputs, n_rows, tile);
+  }
+
+  /// Multiplies one panel of a projection by all rows, scaled and biased, to `tile` [n_rows, kPanelRows].
+  void project(const BoundProjection& projection, std::size_t panel, const Columns& columns, float* tile) {
+    const std::size_t n = std::min(kPanelRows, projection.n_rows - panel * kPanelRows);
+    multiply(projection, panel, n, columns, tile);
     watch.lap(Phase::kKernel);
     if (projection.scale == 1.0F && projection.bias == nullptr) return;
     const float* bias = projection.bias == nullptr ? nullptr : projection.bias + panel * kPanelRows;

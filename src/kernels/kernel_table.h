@@ -56,6 +56,10 @@ struct MatmulKernel {
   /// `k` is a multiple of the type's block.
   void (*run)(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, std::size_t n_columns,
               float* tile) noexcept;
+  /// The same of kPanelRows rows as the file has them, `row_stride` bytes apart and at any alignment, by one column:
+  /// `y[r] = Σ_k w[r, k] * x[k]`, to the bit what `run` gives for their panel. nullptr for float types.
+  void (*run_rows)(const std::uint8_t* rows, std::size_t row_stride, std::size_t k, const ActColumn& column,
+                   float* y) noexcept;
   /// Packs rows of a matrix as the file has them, `row_stride` bytes apart and at any alignment, to one panel
   /// (panel_format.h) of k columns. n_rows is at most kPanelRows; the panel's other rows become zero.
   void (*pack)(const std::uint8_t* rows, std::size_t row_stride, std::size_t n_rows, std::size_t k,

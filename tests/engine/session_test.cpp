@@ -14,7 +14,7 @@ constexpr const char* kModels[] = {
     "models/syn-llama-Q5_1.gguf",   "models/syn-llama-Q8_0.gguf",   "models/syn-llama-Q2_K.gguf",
     "models/syn-llama-Q3_K_M.gguf", "models/syn-llama-Q5_K_M.gguf", "models/syn-llama-Q6_K.gguf",
     "models/syn-llama-IQ4_NL.gguf", "models/syn-llama-IQ4_XS.gguf", "models/syn-qwen2-Q4_K_M.gguf",
-    "models/syn-qwen3-Q4_K_M.gguf", "models/stories260K.gguf",
+    "models/syn-qwen3-Q4_K_M.gguf", "models/stories260K.gguf",      "models/stories260K-Q8_0.gguf",
 };
 
 std::vector<TokenId> random_tokens(std::size_t n, std::size_t vocab_size, unsigned seed) {

@@ -86,7 +86,26 @@ class Matmul : public testing::TestWithParam<quant::DTypeInfo> {
     return products;
   }
 
-  /// `columns` through all tables: identical to the scalar one, but for tables with products of their own, and for any number of columns at once.
+  /// Rows at an odd address and an odd distance, the last of which ends with its memory, by one column each: as `expected`.
+  void expect_rows_identical(const kernels::KernelTable& table, const std::vector<std::byte>& rows,
+                             const Activations& x, const std::vector<float>& expected) const {
+    const kernels::MatmulKernel& kernel = *table.matmul(type());
+    if (kernel.run_rows == nullptr) return;
+    const std::size_t row_bytes = rows.size() / kPanelRows, stride = row_bytes + 3;
+    std::vector<std::uint8_t> spread(1 + (kPanelRows - 1) * stride + row_bytes);
+    for (std::size_t r = 0; r < kPanelRows; ++r) {
+      std::memcpy(spread.data() + 1 + r * stride, rows.data() + r * row_bytes, row_bytes);
+    }
+    for (std::size_t c = 0; c < x.columns.size(); ++c) {
+      std::vector<float> y(kPanelRows, -1.0F);
+      kernel.run_rows(spread.data() + 1, stride, x.k, x.columns[c], y.data());
+      ASSERT_EQ(std::memcmp(y.data(), expected.data() + c * kPanelRows, y.size() * sizeof(float)), 0)
+          << table.name << ", k " << x.k << ", rows of the file";
+    }
+  }
+
+  /// `columns` through all tables: identical to the scalar one, but for tables with products of their own, for any
+  /// number of columns at once, and from rows that are not packed.
   void expect_identical(const std::vector<std::byte>& rows, const std::vector<std::vector<float>>& columns) const {
     const std::size_t k = columns.front().size(), n = columns.size();
     const auto panel = pack(type(), rows, rows.size() / (k / GetParam().block_k * GetParam().block_bytes), k);
@@ -97,6 +116,7 @@ class Matmul : public testing::TestWithParam<quant::DTypeInfo> {
       if (of_scalar.empty()) of_scalar = all;
       const auto expected = own_products(*table, rows, x).value_or(of_scalar);
       ASSERT_EQ(std::memcmp(all.data(), expected.data(), all.size() * sizeof(float)), 0) << table->name << ", k " << k;
+      expect_rows_identical(*table, rows, x, expected);
       for (std::size_t at_once = 1; at_once < n; ++at_once) {
         for (std::size_t c = 0; c < n; c += at_once) {
           const std::size_t m = std::min(at_once, n - c);

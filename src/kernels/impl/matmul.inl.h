@@ -14,7 +14,6 @@
 #pragma once
 
 #include "kernels/impl/even_groups.inl.h"
-#include "kernels/impl/pack.inl.h"
 #include "kernels/impl/unpack.inl.h"
 #include "kernels/kernel_table.h"
 #if defined(WOOLLY_ISA_AMX)
@@ -417,11 +416,6 @@ constexpr auto run_of() {
   {
     return run_matmul<kType>;
   }
-}
-
-template <DType kType>
-constexpr MatmulKernel kernel() {
-  return {kType, Unpack<kType>::kAct, run_of<kType>(), pack_panel<kType>};
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Matrix kernels of floats. Compiled once for each instruction set.
-#include "kernels/impl/matmul.inl.h"
+#include "kernels/impl/kernel.inl.h"
 #include "kernels/impl/parts.h"
 
 namespace woolly::kernels::WOOLLY_ISA {

@@ -19,6 +19,16 @@ using quant::DType;
 /// Bytes of a row that are read at once.
 constexpr std::size_t kWindow = 16;
 
+/// Asks for the line at `at` of rows that are soon to be read. Rows side by side are more streams than the hardware's
+/// prefetcher follows, so the next ones are asked for line after line. Twice: from memory to the second-level cache, and
+/// from there to the first when it has come. Loads that miss the first wait for a place among those under way to memory.
+/// On a Xeon with AMX single columns of Q4_K come at 22 GB/s with one request for a line, at 30 GB/s with both.
+inline void prefetch_line(const std::uint8_t* at) {
+  constexpr std::size_t kAhead = 1024;
+  __builtin_prefetch(at, 0, 3);
+  __builtin_prefetch(at + kAhead, 0, 2);
+}
+
 inline void load_window(const std::uint8_t* rows, std::size_t stride, simd::I32 (&quads)[kWindow / 4]) {
   simd::Bytes bytes[kWindow / 4];
   simd::load_transposed(rows, stride, bytes);
@@ -26,57 +36,61 @@ inline void load_window(const std::uint8_t* rows, std::size_t stride, simd::I32 
   for (std::size_t i = 0; i < kWindow / 4; ++i) quads[i] = simd::as_i32(bytes[i]);
 }
 
-/// `n` fields of the header, of kBytes bytes each and the first at kAt of the file block, to [n][32].
-template <DType kType, std::size_t kBytes, std::size_t kAt>
-inline void pack_fields(const std::uint8_t* rows, std::size_t stride, std::size_t n, std::uint8_t* out) {
+/// kN fields of the header of sixteen rows, of kBytes bytes each and the first at kAt of the file block, to the first or
+/// the second half of each line of [kN][32].
+template <DType kType, std::size_t kBytes, std::size_t kAt, std::size_t kN>
+inline void pack_fields(const std::uint8_t* rows, std::size_t stride, std::uint8_t* out) {
   constexpr std::size_t kLast = panel_format(kType).block_bytes - kWindow;
   constexpr std::size_t kFrom = kAt < kLast ? kAt : kLast;
+  simd::I32 quads[kWindow / 4];
+  load_window(rows + kFrom, stride, quads);
   WOOLLY_UNROLL
-  for (std::size_t h = 0; h < 2; ++h) {
-    simd::I32 quads[kWindow / 4];
-    load_window(rows + 16 * h * stride + kFrom, stride, quads);
-    WOOLLY_UNROLL
-    for (std::size_t i = 0; i < n; ++i) {
-      const std::size_t at = kAt - kFrom + kBytes * i;
-      const simd::I32 field = simd::shift_right_by(quads[at / 4], static_cast<int>(at % 4 * 8));
-      std::uint8_t* to = out + kBytes * (kPanelRows * i + 16 * h);
-      if constexpr (kBytes == 2) {
-        simd::store_low16(to, field);
-      } else {
-        simd::store_low8(to, field);
-      }
+  for (std::size_t i = 0; i < kN; ++i) {
+    const std::size_t at = kAt - kFrom + kBytes * i;
+    const simd::I32 field = simd::shift_right_by(quads[at / 4], static_cast<int>(at % 4 * 8));
+    std::uint8_t* to = out + kBytes * kPanelRows * i;
+    if constexpr (kBytes == 2) {
+      simd::store_low16(to, field);
+    } else {
+      simd::store_low8(to, field);
     }
   }
 }
 
-/// The low or the high bits of the codes of a block: the bytes of the file that have them, transposed.
+/// The header of a block of sixteen rows, as the first or the second half of a panel has it.
+template <DType kType>
+inline void pack_header(const std::uint8_t* rows, std::size_t stride, std::size_t h, std::uint8_t* block) {
+  constexpr PanelFormat kFormat = panel_format(kType);
+  if constexpr (kFormat.n_words > 0) {
+    pack_fields<kType, 2, kFormat.words_at, kFormat.n_words>(rows, stride, block + 32 * h);
+  }
+  if constexpr (kFormat.n_bytes > 0) {
+    pack_fields<kType, 1, kFormat.bytes_at, kFormat.n_bytes>(rows, stride, block + 64 * kFormat.n_words + 16 * h);
+  }
+}
+
+/// The low or the high bits of the codes of a block of sixteen rows: the bytes of the file that have them, transposed.
 template <DType kType, bool kAreHigh>
 struct CodeLines {
   static constexpr CodeBits kBits = kAreHigh ? panel_format(kType).high : panel_format(kType).low;
   static constexpr std::size_t kBytes = panel_format(kType).block_k * kBits.n_bits / 8;
-  simd::I32 quads[(kBytes + kWindow - 1) / kWindow * (kWindow / 4)][2];
+  static constexpr std::size_t kWindows = (kBytes + kWindow - 1) / kWindow;
+  simd::I32 quads[kWindows][kWindow / 4];
 
   CodeLines(const std::uint8_t* rows, std::size_t stride) {
-    for (std::size_t at = 0; at < kBytes; at += kWindow) {
-      WOOLLY_UNROLL
-      for (std::size_t h = 0; h < 2; ++h) {
-        simd::I32 window[kWindow / 4];
-        load_window(rows + 16 * h * stride + kBits.at + at, stride, window);
-        WOOLLY_UNROLL
-        for (std::size_t i = 0; i < kWindow / 4; ++i) quads[at / 4 + i][h] = window[i];
-      }
-    }
+    WOOLLY_UNROLL
+    for (std::size_t w = 0; w < kWindows; ++w) load_window(rows + kBits.at + kWindow * w, stride, quads[w]);
   }
 
-  /// Those of columns 32 s + 4 g and on, each in a byte, for half v % 2 of the rows and group g = v / 2.
-  [[nodiscard]] simd::I32 columns(std::size_t s, std::size_t v) const {
-    const std::size_t column = 32 * s + v / 2 * 4;
+  /// Those of four columns from `column` on, each in a byte.
+  [[nodiscard]] simd::I32 columns(std::size_t column) const {
     if constexpr (kBits.span == 1) {  // side by side in a byte: the product gives each its own
-      const simd::I32 nibble = simd::shift_right_by(quads[0][v % 2], static_cast<int>(column));
+      const simd::I32 nibble = simd::shift_right_by(quads[0][0], static_cast<int>(column));
       const simd::I32 spread = simd::mul(simd::bit_and(nibble, simd::splat_i32(0x0F)), simd::splat_i32(0x00204081));
       return simd::bit_and(spread, simd::splat_i32(0x01010101));
     } else {
-      const simd::I32 line = quads[(kBits.byte_of(column) - kBits.at) / 4][v % 2];
+      const std::size_t at = kBits.byte_of(column) - kBits.at;
+      const simd::I32 line = quads[at / kWindow][at % kWindow / 4];
       return simd::bit_and(simd::shift_right_by(line, static_cast<int>(kBits.shift_of(column))),
                            simd::as_i32(simd::splat_bytes(kBits.mask())));
     }
@@ -84,6 +98,20 @@ struct CodeLines {
 };
 
 inline void put_line(std::uint8_t* to, simd::I32 line) { simd::store(to, simd::as_bytes(line)); }
+
+/// Of both halves of the rows, in turn: columns 32 s + 4 g and on of half v % 2, group g = v / 2.
+template <DType kType, bool kAreHigh>
+struct PanelLines {
+  using Lines = CodeLines<kType, kAreHigh>;
+  static constexpr CodeBits kBits = Lines::kBits;
+  Lines halves[2];
+
+  PanelLines(const std::uint8_t* rows, std::size_t stride)
+      : halves{Lines(rows, stride), Lines(rows + 16 * stride, stride)} {}
+  [[nodiscard]] simd::I32 columns(std::size_t s, std::size_t v) const {
+    return halves[v % 2].columns(32 * s + v / 2 * 4);
+  }
+};
 
 /// The plane of these bits of columns 32 s and on.
 template <typename Lines>
@@ -121,16 +149,14 @@ inline void pack_plane6(const Low& low, const High& high, std::size_t s, std::ui
 template <DType kType>
 inline void pack_block(const std::uint8_t* rows, std::size_t stride, std::uint8_t* out) {
   constexpr PanelFormat kFormat = panel_format(kType);
-  if constexpr (kFormat.n_words > 0) pack_fields<kType, 2, kFormat.words_at>(rows, stride, kFormat.n_words, out);
-  if constexpr (kFormat.n_bytes > 0) {
-    pack_fields<kType, 1, kFormat.bytes_at>(rows, stride, kFormat.n_bytes, out + 64 * kFormat.n_words);
-  }
+  WOOLLY_UNROLL
+  for (std::size_t h = 0; h < 2; ++h) pack_header<kType>(rows + 16 * h * stride, stride, h, out);
   std::uint8_t* plane = out + kFormat.header_bytes();
-  const CodeLines<kType, false> low(rows, stride);
+  const PanelLines<kType, false> low(rows, stride);
   if constexpr (kFormat.high.n_bits == 0) {
     for (std::size_t s = 0; s < kFormat.block_k / 32; ++s) pack_plane(low, s, plane + s * kFormat.sub_bytes());
   } else {
-    const CodeLines<kType, true> high(rows, stride);
+    const PanelLines<kType, true> high(rows, stride);
     for (std::size_t s = 0; s < kFormat.block_k / 32; ++s, plane += kFormat.sub_bytes()) {
       if constexpr (kFormat.has_plane6()) {
         pack_plane6(low, high, s, plane);

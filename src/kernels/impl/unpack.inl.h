@@ -110,6 +110,7 @@ struct Common {
   static constexpr bool kHasMin = false;
   static constexpr std::size_t kSubBlock = 32;  ///< Columns of an integer scale; blocks of 256 only.
   static constexpr std::size_t kGroupsAtOnce = 1;  ///< Groups that `codes` unpacks, both halves of each in turn.
+  static constexpr const std::int8_t* kTable = nullptr;  ///< What codes index, if they are not numbers themselves.
 };
 
 template <DType kType>
@@ -175,8 +176,9 @@ inline void codes_by_table(const std::int8_t* table, const std::uint8_t* sub, st
 template <>
 struct Unpack<DType::kIQ4_NL> : Common<ActFormat::kA32> {
   static constexpr bool kSigned = true;
+  static constexpr const std::int8_t* kTable = quant::kIQ4NlValues;
   static void codes(const std::uint8_t* sub, std::size_t g, simd::Bytes (&out)[2]) {
-    codes_by_table(quant::kIQ4NlValues, sub, g, out);
+    codes_by_table(kTable, sub, g, out);
   }
   static simd::F32 scale(const std::uint8_t* block, std::size_t h) { return half_word(block, 0, h); }
 };
@@ -184,8 +186,9 @@ struct Unpack<DType::kIQ4_NL> : Common<ActFormat::kA32> {
 template <>
 struct Unpack<DType::kMXFP4> : Common<ActFormat::kA32> {
   static constexpr bool kSigned = true;
+  static constexpr const std::int8_t* kTable = quant::kE2M1Doubled;
   static void codes(const std::uint8_t* sub, std::size_t g, simd::Bytes (&out)[2]) {
-    codes_by_table(quant::kE2M1Doubled, sub, g, out);
+    codes_by_table(kTable, sub, g, out);
   }
   /// quant::e8m0_half in lanes: 2^(e - 128) as the product of two normal powers of two, exact where it is subnormal.
   static simd::F32 scale(const std::uint8_t* block, std::size_t h) {
@@ -288,8 +291,9 @@ struct Unpack<DType::kQ6_K> : Common<ActFormat::kA256> {
 template <>
 struct Unpack<DType::kIQ4_XS> : Common<ActFormat::kA256> {
   static constexpr bool kSigned = true;
+  static constexpr const std::int8_t* kTable = quant::kIQ4NlValues;
   static void codes(const std::uint8_t* sub, std::size_t g, simd::Bytes (&out)[2]) {
-    codes_by_table(quant::kIQ4NlValues, sub, g, out);
+    codes_by_table(kTable, sub, g, out);
   }
   static simd::F32 scale(const std::uint8_t* block, std::size_t h) { return half_word(block, 0, h); }
   /// quant::iq4xs_scale in lanes: nibble s of the bytes, bits 2s and 2s + 1 of the second word, less 32.
