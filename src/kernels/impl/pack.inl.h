@@ -218,7 +218,9 @@ void pack_panel(const std::uint8_t* rows, std::size_t row_stride, std::size_t n_
   } else {
     constexpr PanelFormat kFormat = panel_format(kType);
     PaddedRows<kFormat.block_bytes> padded;
-    for (std::size_t b = 0; b < k / kFormat.block_k; ++b) {
+    const std::uint8_t* next = rows + kPanelRows * row_stride;  // those of the next panel begin where these end
+    for (std::size_t b = 0; b < k / kFormat.block_k; ++b, next += kPanelRows * kFormat.block_bytes) {
+      for (std::size_t at = 0; at < kPanelRows * kFormat.block_bytes; at += 64) prefetch_line(next + at);
       const std::uint8_t* from = rows + b * kFormat.block_bytes;
       std::size_t stride = row_stride;
       if (n_rows < kPanelRows) {
