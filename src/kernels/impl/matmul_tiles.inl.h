@@ -420,13 +420,14 @@ inline void store_tiles_bf16(float* tile, std::size_t n_first) {
 
 template <bool kTwo>
 inline void multiply_even_columns(const std::uint8_t* panel, std::size_t k, const EvenColumns (&a)[2], float* tile) {
-  const std::size_t whole = k / 32 * 32, n_second = kTwo ? a[1].n : a[0].n;
-  simd::TileShapes shapes(64, a[0].n, n_second);  // the sums are zero
+  const std::size_t whole = k / 32 * 32, tail_bytes = (k - whole + 1) / 2 * 4, n_second = kTwo ? a[1].n : a[0].n;
+  simd::TileShapes shapes(whole > 0 ? 64 : tail_bytes, a[0].n, n_second);  // the sums are zero
   multiply_tiles_bf16<kTwo>(panel, a, 0, whole);
-  store_tiles_bf16<kTwo>(tile, a[0].n);
-  if (whole == k) return;
-  shapes.set((k - whole + 1) / 2 * 4, a[0].n, n_second);
-  load_tiles_bf16<kTwo>(tile, a[0].n);
+  if (whole > 0 && whole < k) {
+    store_tiles_bf16<kTwo>(tile, a[0].n);
+    shapes.set(tail_bytes, a[0].n, n_second);
+    load_tiles_bf16<kTwo>(tile, a[0].n);
+  }
   multiply_tiles_bf16<kTwo>(panel, a, whole, k);
   store_tiles_bf16<kTwo>(tile, a[0].n);
 }
