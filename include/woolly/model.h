@@ -40,8 +40,8 @@ class Engine {
 /// Immutable and shared by its sessions.
 class Model {
  public:
-  /// Loads a GGUF file (any part of a split one) and packs its weights, or maps it: see LoadOptions. A file whose tokenizer cannot be used loads
-  /// all the same: see `tokenizer()`.
+  /// Loads a GGUF file (any part of a split one) and packs its weights, or maps it: see LoadOptions. A file whose
+  /// tokenizer cannot be used loads all the same: see `tokenizer()`.
   static Result<std::shared_ptr<const Model>> load(Engine& engine, const std::filesystem::path& path,
                                                    const LoadOptions& options = {});
   ~Model();
