@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "exec/executor.h"
 #include "exec/kv_cache.h"
@@ -33,13 +34,21 @@ struct Model::Parts {
   std::uint64_t fingerprint;
 };
 
+/// Where a step is put together; of the size of the largest, so that no step allocates.
+struct StepStorage {
+  std::vector<TokenId> tokens;
+  std::vector<exec::Slice> slices;
+  std::vector<std::uint32_t> logit_rows;
+};
+
 struct Session::Parts {
   std::shared_ptr<const Model> model;
   SessionOptions options;
-  std::shared_ptr<exec::Executor> executor;  ///< Shared with forks: one step runs at a time.
+  // Shared by all of a family: one step runs at a time.
+  std::shared_ptr<exec::Executor> executor;
   std::shared_ptr<exec::KvCache> cache;
+  std::shared_ptr<StepStorage> storage;
   std::unique_ptr<exec::Sequence> sequence;
-  std::vector<std::uint32_t> logit_rows;  ///< 0, 1, ... for steps that want every row.
 };
 
 }  // namespace woolly

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include "engine/parts.h"
@@ -27,6 +26,69 @@ Status check_tokens(std::span<const TokenId> tokens, std::size_t vocab_size) {
   return {};
 }
 
+/// Room for what every turn appends; where there is none, nothing is left taken.
+Status reserve(std::span<const Turn> turns) {
+  for (const Turn& turn : turns) {
+    const Status status = turn.session->parts().sequence->reserve(turn.tokens.size());
+    if (status) continue;
+    for (const Turn& each : turns) each.session->truncate(each.session->n_tokens());
+    return status;
+  }
+  return {};
+}
+
+/// One pass over turns that are checked and have room.
+Logits run(std::span<const Turn> turns) {
+  const Session::Parts& family = turns[0].session->parts();
+  auto& [tokens, slices, logit_rows] = *family.storage;
+  tokens.clear();
+  slices.clear();
+  logit_rows.clear();
+  for (const Turn& turn : turns) {
+    slices.push_back({turn.session->parts().sequence.get(), tokens.size(), turn.tokens.size()});
+    tokens.insert(tokens.end(), turn.tokens.begin(), turn.tokens.end());
+    for (std::size_t i = turn.n_logits; i > 0; --i) {
+      logit_rows.push_back(static_cast<std::uint32_t>(tokens.size() - i));
+    }
+  }
+  return family.executor->run({tokens, slices, logit_rows});
+}
+
+/// All but the room in the cache.
+Status check_turns(std::span<const Turn> turns) {
+  const auto refuse = [](std::size_t i, std::string_view why) {
+    return Error{ErrorCode::kInvalidArgument, fmt::format("turn {}: {}", i, why)};
+  };
+  if (turns.empty()) return Error{ErrorCode::kInvalidArgument, "no turns: a step needs at least one"};
+  std::size_t n_tokens = 0, n_logits = 0;
+  for (std::size_t i = 0; i < turns.size(); ++i) {
+    const Turn& turn = turns[i];
+    if (turn.session == nullptr) return refuse(i, "no session");
+    const Session::Parts& parts = turn.session->parts();
+    if (parts.executor != turns[0].session->parts().executor) return refuse(i, "the session is not of turn 0's family");
+    for (std::size_t j = 0; j < i; ++j) {
+      if (turns[j].session == turn.session) return refuse(i, fmt::format("the session has turn {} already", j));
+    }
+    if (const Status status = check_tokens(turn.tokens, parts.model->vocab_size()); !status) {
+      return refuse(i, status.error().message);
+    }
+    if (turn.n_logits > turn.tokens.size()) {
+      return refuse(i, fmt::format("logits after {} tokens, of {} that it has", turn.n_logits, turn.tokens.size()));
+    }
+    n_tokens += turn.tokens.size();
+    n_logits += turn.n_logits;
+  }
+  const SessionOptions& options = turns[0].session->parts().options;
+  WOOLLY_CHECK(check_range("tokens of a step", n_tokens, 1, options.chunk));
+  return check_range("rows of logits of a step", n_logits, 0, options.max_logit_rows);
+}
+
+/// Another session of the same family.
+std::unique_ptr<Session::Parts> relative(const Session::Parts& of, std::unique_ptr<exec::Sequence> sequence) {
+  return std::make_unique<Session::Parts>(
+      Session::Parts{of.model, of.options, of.executor, of.cache, of.storage, std::move(sequence)});
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> model, const SessionOptions& options) {
@@ -37,19 +99,19 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
   WOOLLY_CHECK(check_range("context", parts->options.n_ctx, 1, kMaxContext));
   WOOLLY_CHECK(check_range("chunk", options.chunk, 1, kMaxChunk));
   WOOLLY_CHECK(check_range("max_logit_rows", options.max_logit_rows, 1, options.chunk));
-  parts->options.chunk = std::min(options.chunk, parts->options.n_ctx);
-  parts->options.max_logit_rows = std::min(options.max_logit_rows, parts->options.chunk);
 
   const kernels::KernelTable& table = *of.plan.kernels;
   const exec::KvLayout layout{options.kv_type == KvType::kF32 ? &table.kv_f32 : &table.kv_f16, of.plan.spec.n_layers,
                               of.plan.spec.n_kv_heads, of.plan.spec.head_dim};
-  const plan::Limits limits{parts->options.chunk, parts->options.max_logit_rows};
+  const plan::Limits limits{options.chunk, options.max_logit_rows};
   WOOLLY_TRY(parts->executor,
              exec::Executor::create(of.plan, of.weights, *of.engine->parts().pool, limits, layout));
   parts->cache = std::make_shared<exec::KvCache>(layout);
   parts->sequence = std::make_unique<exec::Sequence>(parts->cache, parts->options.n_ctx);
-  parts->logit_rows.resize(parts->options.max_logit_rows);
-  std::iota(parts->logit_rows.begin(), parts->logit_rows.end(), 0U);
+  parts->storage = std::make_shared<StepStorage>();
+  parts->storage->tokens.reserve(options.chunk);
+  parts->storage->slices.reserve(options.chunk);
+  parts->storage->logit_rows.reserve(options.max_logit_rows);
   parts->model = std::move(model);
   return std::unique_ptr<Session>(new Session(std::move(parts)));
 }
@@ -62,49 +124,45 @@ std::size_t Session::n_ctx() const noexcept { return parts_->options.n_ctx; }
 
 Result<std::span<const float>> Session::append(std::span<const TokenId> tokens) {
   WOOLLY_CHECK(check_tokens(tokens, parts_->model->vocab_size()));
-  WOOLLY_CHECK(parts_->sequence->reserve(tokens.size()));
-  exec::Logits logits;
-  while (!tokens.empty()) {
-    const std::size_t n = std::min(tokens.size(), parts_->options.chunk);
-    const std::uint32_t last = static_cast<std::uint32_t>(n) - 1;
-    const exec::Slice slice{parts_->sequence.get(), 0, n};
-    const bool is_last_chunk = n == tokens.size();
-    logits = parts_->executor->run({.tokens = tokens.first(n),
-                                    .slices = {&slice, 1},
-                                    .logit_rows = {&last, is_last_chunk ? 1U : 0U}});
-    tokens = tokens.subspan(n);
+  Turn turn{this, tokens};
+  WOOLLY_CHECK(reserve({&turn, 1}));
+  for (; tokens.size() > parts_->options.chunk; tokens = tokens.subspan(parts_->options.chunk)) {
+    turn = {this, tokens.first(parts_->options.chunk), 0};
+    run({&turn, 1});
   }
-  return logits.row(0);
+  turn = {this, tokens, 1};
+  return run({&turn, 1}).row(0);
 }
 
 Status Session::append_each(std::span<const TokenId> tokens,
                             const std::function<void(std::size_t index, std::span<const float> logits)>& visit) {
   WOOLLY_CHECK(check_tokens(tokens, parts_->model->vocab_size()));
-  WOOLLY_CHECK(parts_->sequence->reserve(tokens.size()));
-  std::size_t index = 0;
-  while (!tokens.empty()) {
+  Turn turn{this, tokens};
+  WOOLLY_CHECK(reserve({&turn, 1}));
+  for (std::size_t index = 0; !tokens.empty(); tokens = tokens.subspan(turn.n_logits)) {
     const std::size_t n = std::min(tokens.size(), parts_->options.max_logit_rows);
-    const exec::Slice slice{parts_->sequence.get(), 0, n};
-    const exec::Logits logits = parts_->executor->run({.tokens = tokens.first(n),
-                                                       .slices = {&slice, 1},
-                                                       .logit_rows = std::span(parts_->logit_rows).first(n)});
+    turn = {this, tokens.first(n), n};
+    const Logits logits = run({&turn, 1});
     for (std::size_t i = 0; i < n; ++i) visit(index++, logits.row(i));
-    tokens = tokens.subspan(n);
   }
   return {};
+}
+
+Result<Logits> Session::step(std::span<const Turn> turns) {
+  WOOLLY_CHECK(check_turns(turns));
+  WOOLLY_CHECK(reserve(turns));
+  return run(turns);
 }
 
 void Session::truncate(std::size_t n_tokens) { parts_->sequence->truncate(n_tokens); }
 
 Result<std::unique_ptr<Session>> Session::fork() const {
-  auto parts = std::make_unique<Parts>();
-  parts->model = parts_->model;
-  parts->options = parts_->options;
-  parts->executor = parts_->executor;
-  parts->cache = parts_->cache;
-  parts->sequence = parts_->sequence->fork();
-  parts->logit_rows = parts_->logit_rows;
-  return std::unique_ptr<Session>(new Session(std::move(parts)));
+  return std::unique_ptr<Session>(new Session(relative(*parts_, parts_->sequence->fork())));
+}
+
+Result<std::unique_ptr<Session>> Session::sibling() const {
+  auto sequence = std::make_unique<exec::Sequence>(parts_->cache, parts_->options.n_ctx);
+  return std::unique_ptr<Session>(new Session(relative(*parts_, std::move(sequence))));
 }
 
 std::vector<std::byte> Session::save() const { return parts_->sequence->save(parts_->model->parts().fingerprint); }

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 
 #include "exec/batch.h"
 #include "exec/recorder.h"
@@ -13,18 +12,9 @@
 #include "pack/weights.h"
 #include "plan/compile.h"
 #include "woolly/error.h"
+#include "woolly/logits.h"
 
 namespace woolly::exec {
-
-/// Logits [n_rows, vocab] float32; owned by the executor and valid until its next run.
-struct Logits {
-  const float* data = nullptr;
-  std::size_t n_rows = 0;
-  std::size_t vocab_size = 0;
-  std::size_t stride = 0;  ///< Floats from one row to the next.
-
-  [[nodiscard]] std::span<const float> row(std::size_t i) const { return {data + i * stride, vocab_size}; }
-};
 
 /// Used from one thread at a time. Borrows plan, weights and pool.
 class Executor {
@@ -41,7 +31,7 @@ class Executor {
   void record_to(Recorder* recorder) noexcept;
 
   /// Runs `batch` (at most limits().max_rows rows and limits().max_logit_rows rows of logits; token ids inside the
-  /// vocabulary) and advances its sequences. The numbers do not depend on what else is in the batch, on how a sequence
+  /// vocabulary), advances its sequences and gives the logits, a row for each of `logit_rows`. The numbers do not depend on what else is in the batch, on how a sequence
   /// is cut into batches, or on the number of threads.
   Logits run(const Batch& batch);
 

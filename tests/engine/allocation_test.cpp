@@ -42,6 +42,21 @@ TEST(Allocation, NoneOnTheTokenPath) {
   EXPECT_EQ(n_allocations.load(), before);
 }
 
+TEST(Allocation, NoneInStepsOfManySequences) {
+  WOOLLY_NEEDS_SHARED("models/stories260K-Q8_0.gguf");
+  const auto engine = make_engine(table_names().back(), 2);
+  const auto model = load(*engine, "models/stories260K-Q8_0.gguf");
+  const auto first = make_session(model, {.max_logit_rows = 2});
+  const auto second = first->sibling(), third = first->sibling();
+  ASSERT_TRUE(second && third);
+  const auto tokens = ids({1, 403, 407, 261, 378});
+  const Turn turns[] = {{first.get(), std::span(tokens).first(1)}, {second->get(), tokens, 0}, {third->get(), tokens}};
+  ASSERT_TRUE(Session::step(turns));
+  const std::size_t before = n_allocations.load();
+  for (int i = 0; i < 90; ++i) ASSERT_TRUE(Session::step(turns));  // past several blocks of the cache
+  EXPECT_EQ(n_allocations.load(), before);
+}
+
 TEST(Allocation, ForksLeaveNothingBehind) {
   WOOLLY_NEEDS_SHARED("models/stories260K-Q8_0.gguf");
   const auto engine = make_engine(table_names().back(), 1);

@@ -125,7 +125,7 @@ TEST(Executor, ASequenceDoesNotSeeItsNeighbours) {
       tokens.insert(tokens.end(), new_tokens.begin(), new_tokens.end());
       last_rows.push_back(static_cast<std::uint32_t>(tokens.size() - 1));
     }
-    const exec::Logits logits = (*executor)->run({tokens, slices, last_rows});
+    const Logits logits = (*executor)->run({tokens, slices, last_rows});
     ASSERT_EQ(logits.n_rows, std::size(lengths));
     for (std::size_t i = 0; i < std::size(lengths); ++i) {
       const auto row = logits.row(i);
