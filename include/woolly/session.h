@@ -38,7 +38,7 @@ class Session {
   Result<std::span<const float>> append(std::span<const TokenId> tokens);
 
   /// As `append`, but calls `visit(i, logits)` for every token in order. Needs no `max_logit_rows` beyond 1, but is
-  /// quicker with more.
+  /// quicker with more. Up to `max_logit_rows` tokens are one pass, and their logits live until the next call.
   Status append_each(std::span<const TokenId> tokens,
                      const std::function<void(std::size_t index, std::span<const float> logits)>& visit);
 

@@ -4,7 +4,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -21,9 +20,11 @@
 #include "cli/model_argument.h"
 #include "cli/output.h"
 #include "cli/profiling.h"
+#include "cli/speculation_flags.h"
 #include "engine/parts.h"
 #include "sample/sampler.h"
 #include "sample/stop_matcher.h"
+#include "speculate/generator.h"
 #include "text/detokenizer.h"
 #include "woolly/session.h"
 
@@ -40,6 +41,7 @@ struct RunOptions {
   SessionOptions session;
   std::vector<std::string> stops;
   std::optional<std::uint64_t> n_max;
+  SpeculationFlags speculation;
   Profiling profiling;
 };
 
@@ -87,14 +89,12 @@ class TextOutput {
 /// One continuation of a text, and what is told about it at the end.
 class Continuation {
  public:
-  /// `sampler` chooses from the first `n_choices` logits.
-  Continuation(const RunOptions& options, const Tokenizer& tokenizer, Session& session, sample::Sampler sampler,
-               std::size_t n_choices, TextOutput output)
+  Continuation(const RunOptions& options, const Tokenizer& tokenizer, Session& session, speculate::Generator generator,
+               TextOutput output)
       : options_(options),
         tokenizer_(tokenizer),
         session_(session),
-        sampler_(std::move(sampler)),
-        n_choices_(n_choices),
+        generator_(std::move(generator)),
         output_(std::move(output)) {}
 
   Status run(std::span<const TokenId> prompt) {
@@ -110,9 +110,9 @@ class Continuation {
       return time.count() > 0 ? static_cast<double>(n) / time.count() : 0;
     };
     const std::string line =
-        fmt::format("{}load {:.2f} s | prompt {} tokens, {:.1f} tokens/s | generated {} tokens, {:.1f} tokens/s ({})\n",
+        fmt::format("{}load {:.2f} s | prompt {} tokens, {:.1f} tokens/s | generated {} tokens, {:.1f} tokens/s ({}){}\n",
                     output_.ends_line() ? "" : "\n", load_time.count(), n_prompt_, rate(n_prompt_, prompt_time_),
-                    n_generated_, rate(n_steps_, generation_time_), end_);
+                    n_generated_, rate(n_steps_, generation_time_), end_, drafts());
     std::fputs(line.c_str(), stderr);
   }
 
@@ -126,8 +126,7 @@ class Continuation {
     const Clock::time_point begin = Clock::now();
     while (n_prompt_ < prompt.size() && !interrupt_.is_raised()) {
       const auto piece = prompt.subspan(n_prompt_, std::min(options_.session.chunk, prompt.size() - n_prompt_));
-      WOOLLY_TRY(logits_, session_.append(piece));
-      for (const TokenId token : piece) sampler_.accept(token);
+      WOOLLY_CHECK(generator_.append(piece));
       n_prompt_ += piece.size();
     }
     prompt_time_ = Clock::now() - begin;
@@ -137,22 +136,17 @@ class Continuation {
   Status generate() {
     end_ = reason_to_end();
     while (end_.empty()) {
-      const TokenId token = sampler_.pick(logits_.first(n_choices_));
-      // Such a token is chosen only where there is none with a finite logit, or where one is infinite.
-      if (!std::isfinite(logits_[static_cast<std::size_t>(token.value)])) {
-        return Error{ErrorCode::kInvalidFile, "the model gives logits that are not finite"};
-      }
+      const std::uint64_t n_wanted = options_.n_max ? *options_.n_max - n_generated_ : kMaxCount;
+      WOOLLY_TRY(const TokenId token, generator_.pick(n_wanted));
+      if (n_generated_ > 0) ++n_steps_;
       if (tokenizer_.is_end_of_generation(token)) {
         end_ = "end of generation";
         return {};
       }
-      sampler_.accept(token);
+      generator_.accept(token);
       ++n_generated_;
       WOOLLY_CHECK(output_.push(token));
       end_ = reason_to_end();
-      if (!end_.empty()) return {};
-      WOOLLY_TRY(logits_, session_.append({&token, 1}));
-      ++n_steps_;
     }
     return {};
   }
@@ -167,14 +161,19 @@ class Continuation {
     return {};
   }
 
+  /// Empty where there were none.
+  [[nodiscard]] std::string drafts() const {
+    const speculate::DraftCounts& counts = generator_.draft_counts();
+    if (counts.n_drafted == 0) return {};
+    return fmt::format(" | drafted {} tokens, accepted {}", counts.n_drafted, counts.n_accepted);
+  }
+
   const RunOptions& options_;
   const Tokenizer& tokenizer_;
   Session& session_;
-  sample::Sampler sampler_;
-  std::size_t n_choices_;
+  speculate::Generator generator_;
   TextOutput output_;
   const Interrupt interrupt_;
-  std::span<const float> logits_;
   std::string_view end_;
   std::size_t n_prompt_ = 0;
   std::size_t n_generated_ = 0;
@@ -194,11 +193,17 @@ Status run(const RunOptions& options) {
   // Some models have more logits than their vocabulary has tokens.
   const std::size_t n_choices = std::min(loaded.model->vocab_size(), tokenizer->vocab_size());
   WOOLLY_TRY(sample::Sampler sampler, sample::Sampler::create(options.sampling, n_choices));
-  WOOLLY_TRY(const auto session, Session::create(loaded.model, options.session));
+  WOOLLY_TRY(const std::unique_ptr<speculate::Drafter> drafter,
+             options.speculation.drafter_for(loaded, options.model.is_mapped(), options.session));
+  SessionOptions session_options = options.session;
+  if (drafter) session_options.max_logit_rows = std::min(speculate::Generator::kLogitRows, session_options.chunk);
+  WOOLLY_TRY(const auto session, Session::create(loaded.model, session_options));
   const auto recorder = options.profiling.recorder_for(loaded);
   session->parts().executor->record_to(recorder.get());
   TextOutput output(*tokenizer, text.empty(), std::move(stops));
-  Continuation continuation(options, *tokenizer, *session, std::move(sampler), n_choices, std::move(output));
+  Continuation continuation(options, *tokenizer, *session,
+                            speculate::Generator(*session, std::move(sampler), n_choices, drafter.get()),
+                            std::move(output));
   WOOLLY_CHECK(continuation.run(prompt));
   if (!output_is_closed()) continuation.print_statistics(loaded.load_time);
   if (recorder == nullptr) return {};
@@ -228,6 +233,7 @@ Action declare_run(CLI::App& app) {
       [options = options.get()](std::uint64_t n) { options->session.n_ctx = n; }, 1, kMaxContext);
   add_chunk_flag(app, options->session);
   add_kv_type_flag(app, options->session);
+  options->speculation.declare(app);
   options->profiling.declare(app);
   app.footer(
       "The text is standard input where neither -p nor -f is given. Only the continuation goes to standard output.\n"

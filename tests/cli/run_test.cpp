@@ -112,6 +112,37 @@ TEST_F(RunTest, Run_SameSeedGivesTheSameText) {
   EXPECT_NE(text("11"), text("12"));
 }
 
+TEST_F(RunTest, Run_TextIsTheSameWithDrafts) {
+  const std::string prompt = "Lily had a red ball. Lily had a blue ball. Lily had a red ball. Lily had a";
+  const std::vector<std::string> drafts[] = {
+      {"--speculate", "lookup"}, {"--draft", kModel}, {"--draft", shared("models/stories260K-Q4_0.gguf")}};
+  const std::vector<std::string> ways[] = {{"--temp", "0", "-n", "150"},
+                                           {"--seed", "5", "-n", "100", "--chunk", "1"},
+                                           {"--seed", "6", "-c", "120", "--repeat-penalty", "1.1", "--mmap"},
+                                           {"--temp", "0", "-n", "150", "--stop", "park"}};
+  for (const auto& way : ways) {
+    std::vector<std::string> command = {"run", kModel, "-p", prompt};
+    command.insert(command.end(), way.begin(), way.end());
+    const auto with = [&](const std::vector<std::string>& more) {
+      std::vector<std::string> whole = command;
+      whole.insert(whole.end(), more.begin(), more.end());
+      const Outcome outcome = woolly(whole);
+      EXPECT_EQ(outcome.status, 0) << outcome.err;
+      return outcome.out;
+    };
+    const std::string expected = with({"--speculate", "off"});
+    EXPECT_FALSE(expected.empty());
+    for (const auto& draft : drafts) EXPECT_EQ(with(draft), expected) << way[1] << " " << draft[1];
+  }
+}
+
+TEST_F(RunTest, Run_RefusesDraftModelsOfAnotherVocabulary) {
+  expect_error(woolly({"run", kModel, "-p", kPrompt, "--draft", shared("models/syn-llama-F16.gguf")}), 1,
+               {"draft model", "2048", "512"});
+  expect_error(woolly({"run", kModel, "-p", kPrompt, "--draft", "no-such-model"}), 1, {"no-such-model"});
+  expect_error(woolly({"run", kModel, "-p", kPrompt, "--speculate", "always"}), 2, {"--speculate", "always", "lookup"});
+}
+
 TEST_F(RunTest, Run_EndsWithAFullContext) {
   const Outcome outcome = woolly({"run", kModel, "-p", kPrompt, "-c", "25", "--temp", "0"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;

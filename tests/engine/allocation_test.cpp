@@ -6,6 +6,8 @@
 
 #include "engine/support.h"
 #include "sample/sampler.h"
+#include "speculate/generator.h"
+#include "speculate/lookup_drafter.h"
 
 namespace {
 std::atomic<std::size_t> n_allocations{0};
@@ -26,18 +28,18 @@ TEST(Allocation, NoneOnTheTokenPath) {
   WOOLLY_NEEDS_SHARED("models/stories260K-Q8_0.gguf");
   const auto engine = make_engine(table_names().back(), 2);
   const auto model = load(*engine, "models/stories260K-Q8_0.gguf");
-  const auto session = make_session(model);
-  auto sampler = sample::Sampler::create({.repeat_penalty = 1.1F}, model->vocab_size());
+  const auto session = make_session(model, {.max_logit_rows = speculate::Generator::kLogitRows});
+  auto sampler = sample::Sampler::create({.temperature = 0, .repeat_penalty = 1.1F}, model->vocab_size());
   ASSERT_TRUE(sampler);
-  auto logits = session->append(ids({1, 403, 407, 261, 378}));
-  ASSERT_TRUE(logits);
+  speculate::LookupDrafter drafter(session->n_ctx());
+  speculate::Generator generator(*session, std::move(*sampler), model->vocab_size(), &drafter);
+  ASSERT_TRUE(generator.append(ids({1, 403, 407, 261, 378})));
   const std::size_t before = n_allocations.load();
   ASSERT_GT(before, 0U);
   for (int i = 0; i < 300; ++i) {  // past several blocks of the cache
-    const TokenId token = sampler->pick(*logits);
-    sampler->accept(token);
-    logits = session->append({&token, 1});
-    ASSERT_TRUE(logits);
+    const auto token = generator.pick();
+    ASSERT_TRUE(token);
+    generator.accept(*token);
   }
   EXPECT_EQ(n_allocations.load(), before);
 }
