@@ -13,6 +13,7 @@
 
 #include "bench/report.h"
 #include "cli/bench_kernels.h"
+#include "cli/bench_speculate.h"
 #include "cli/command.h"
 #include "cli/flags.h"
 #include "cli/interrupt.h"
@@ -28,6 +29,7 @@ using bench::Test;
 
 struct BenchArguments {
   KernelArguments kernels;
+  SpeculationArguments speculation;
   ModelArgument model;
   std::vector<std::size_t> prompts = {512, 2048};
   std::vector<std::size_t> generations = {64};
@@ -100,6 +102,11 @@ Status run_command(const BenchArguments& arguments) {
     return arguments.kernels.run({arguments.model.n_threads(), arguments.options.n_repetitions,
                                   arguments.options.with_roof, arguments.as_json, arguments.as_csv});
   }
+  if (arguments.speculation.are_given()) {
+    return arguments.speculation.run(
+        arguments.model, {arguments.generations, arguments.options.n_repetitions, arguments.options.session,
+                          arguments.as_json, arguments.as_csv});
+  }
   bench::BenchOptions options = arguments.options;
   for (const std::size_t n : arguments.prompts) options.tests.push_back({Test::Kind::kPrompt, n});
   for (const std::size_t n : arguments.generations) options.tests.push_back({Test::Kind::kGenerate, n});
@@ -156,6 +163,7 @@ Action declare_bench(CLI::App& app) {
   CLI::Option* json = app.add_flag("--json", arguments->as_json, "The same for programs");
   CLI::Option* csv = app.add_flag("--csv", arguments->as_csv, "The same as a table for programs");
   exclude_each_other({json, csv});
+  arguments->speculation.declare(app);
   keep_apart(app, *arguments->kernels.declare(app));
   app.footer(
       "ppN: tokens/s of a prompt of N tokens from an empty cache; tgN: of N single tokens from an empty cache.\n"
@@ -166,6 +174,8 @@ Action declare_bench(CLI::App& app) {
       "(two for each parameter and token). A share above 105 % is told as an error of the roof.\n"
       "--profile and --trace time runs of their own, as many as there are repetitions.\n"
       "A peer gets -m FILE -p N -n N -t N -r 1 -o json after its own arguments.\n"
+      "--speculate: -n is 256 without it; ratio and its spread are of runs with and without drafts in turn, drafts their\n"
+      "mean number where there were any.\n"
       "Kernels: a product and its sum are two operations, bytes are those of the weights. Of ops: the share of what\n"
       "the table does at most, in int8 products, for F32, F16 and BF16 in float32 multiply-adds, or for BF16 in products\n"
       "of bfloat16 where it has them.\n"
@@ -174,6 +184,7 @@ Action declare_bench(CLI::App& app) {
       "  woolly bench smollm2:135m -p 16 -n 8 -r 1 --no-roof\n"
       "  woolly bench smollm2:135m -p 16,32 -n 0 -r 1 --no-roof --csv\n"
       "  woolly bench smollm2:135m -p 16 -n 8 -r 1 --no-roof --profile\n"
+      "  woolly bench smollm2:135m --speculate --accept 0,0.9 -n 32 -r 1\n"
       "  woolly bench --kernels --types Q4_K,Q8_0 --shapes 64x256 --columns 1,8 -r 1 --no-roof");
   return [arguments] { return run_command(*arguments); };
 }

@@ -73,6 +73,12 @@ Status check_utf8(std::string_view text, std::string_view name) {
 
 }  // namespace
 
+Result<std::string> read_text_file(const std::string& path) {
+  WOOLLY_TRY(std::string text, read_file(path));
+  WOOLLY_CHECK(check_utf8(text, path));
+  return text;
+}
+
 std::vector<CLI::Option*> TextInput::declare(CLI::App& app) {
   CLI::Option* text = add_text(app, "-p", "TEXT", "The text", text_);
   CLI::Option* file = add_text(app, "-f", "FILE", "A file with the text, taken byte for byte", file_);
@@ -81,9 +87,9 @@ std::vector<CLI::Option*> TextInput::declare(CLI::App& app) {
 }
 
 Result<std::string> TextInput::read() const {
-  const std::string name = text_ ? "-p" : file_.value_or("standard input");
-  WOOLLY_TRY(std::string text, text_ ? Result<std::string>(*text_) : file_ ? read_file(*file_) : read_standard_input());
-  WOOLLY_CHECK(check_utf8(text, name));
+  if (file_) return read_text_file(*file_);
+  WOOLLY_TRY(std::string text, text_ ? Result<std::string>(*text_) : read_standard_input());
+  WOOLLY_CHECK(check_utf8(text, text_ ? "-p" : "standard input"));
   return text;
 }
 

@@ -14,6 +14,9 @@ class Option;
 
 namespace woolly::cli {
 
+/// The bytes of a file, with the errors of TextInput::read.
+Result<std::string> read_text_file(const std::string& path);
+
 /// Must stay where it is once its flags are declared.
 class TextInput {
  public:
