@@ -26,6 +26,7 @@ class ForcedDrafter final : public speculate::Drafter {
       : continuation_(continuation), vocab_size_(static_cast<std::int32_t>(vocab_size)), share_(share) {}
 
   [[nodiscard]] std::span<const double> priors() const noexcept override { return kPriors; }
+  [[nodiscard]] speculate::DraftingCost cost() const noexcept override { return {}; }
   [[nodiscard]] bool is_free() const noexcept override { return true; }
   Status append(std::span<const TokenId>) override { return {}; }
   void accept(TokenId) override { ++at_; }

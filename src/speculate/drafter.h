@@ -16,6 +16,12 @@ struct Draft {
   std::uint8_t confidence = 0;
 };
 
+/// What drafts take to make, in seconds.
+struct DraftingCost {
+  double first = 0;
+  double further = 0;  ///< Each after the first.
+};
+
 /// Confidences are below this.
 inline constexpr std::size_t kMaxConfidences = 8;
 
@@ -27,8 +33,10 @@ class Drafter {
   /// The share of right guesses to begin with, by confidence; at most kMaxConfidences. Lives as long as the drafter.
   [[nodiscard]] virtual std::span<const double> priors() const noexcept = 0;
 
-  /// Whether `propose` costs next to nothing. Then it is asked at every step, and how often it is right is learned also
-  /// where nothing is verified.
+  /// What the next drafts are expected to take, as far as it is not next to nothing.
+  [[nodiscard]] virtual DraftingCost cost() const noexcept = 0;
+  /// Whether drafts are made at every step, also where none is verified, so that how often they are right is learned
+  /// there too. Else only as many are made as are verified.
   [[nodiscard]] virtual bool is_free() const noexcept = 0;
 
   /// The text begins with, or is continued by, tokens that were given (a prompt).

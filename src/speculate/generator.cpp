@@ -99,13 +99,14 @@ Result<std::size_t> Generator::draft(std::size_t n_max) {
   if (!drafter_->is_free()) {
     // Drafts that would all be of the one confidence, as far as can be known before they are made.
     const std::array<Draft, LengthControl::kMaxDrafts> expected{};
-    n_asked = control_.choose(std::span(expected).first(n_max));
+    n_asked = control_.choose(std::span(expected).first(n_max), drafter_->cost());
     if (n_asked == 0) return std::size_t{0};
   }
   WOOLLY_TRY(const std::span<const Draft> proposed, drafter_->propose(n_asked));
   n_drafts_ = std::min(proposed.size(), drafts_.size());
   std::ranges::copy(proposed.first(n_drafts_), drafts_.begin());
-  return drafter_->is_free() ? control_.choose(std::span(drafts_).first(std::min(n_drafts_, n_max))) : n_drafts_;
+  if (!drafter_->is_free()) return n_drafts_;
+  return control_.choose(std::span(drafts_).first(std::min(n_drafts_, n_max)), drafter_->cost());
 }
 
 /// Takes drafts that were not right, or not asked for any more, out of the session, and books the pass.

@@ -29,20 +29,12 @@ constexpr double kMemory = 48;
 
 }  // namespace
 
-void LengthControl::Median::add(double value) noexcept {
-  ring_[n_++ % kWindow] = value;
-  std::array<double, kWindow> sorted = ring_;
-  const auto end = sorted.begin() + static_cast<std::ptrdiff_t>(std::min(n_, kWindow));
-  std::sort(sorted.begin(), end);
-  median_ = sorted[(std::min(n_, kWindow) - 1) / 2];
-}
-
 LengthControl::LengthControl(std::span<const double> priors) {
   WOOLLY_ASSERT(priors.size() <= records_.size());
   for (std::size_t i = 0; i < priors.size(); ++i) records_[i].prior = priors[i];
 }
 
-std::size_t LengthControl::choose(std::span<const Draft> drafts) const noexcept {
+std::size_t LengthControl::choose(std::span<const Draft> drafts, const DraftingCost& cost) const noexcept {
   if (pass_times_[1].n() < kMinSingles || n_since_single_ >= kMaxSinceSingle) return 0;
   const double single = seconds_of_pass(1);
   double best_rate = kMinGain / single;
@@ -57,7 +49,7 @@ std::size_t LengthControl::choose(std::span<const Draft> drafts) const noexcept 
       share_left *= share_right(drafts[i].confidence);
       n_tokens += share_left;
     }
-    const double time = seconds_of_pass(1 + length) + drafting_time_.get() * static_cast<double>(length);
+    const double time = seconds_of_pass(1 + length) + cost.first + cost.further * static_cast<double>(length - 1);
     if (time - single > balance_) break;
     if (n_tokens / time <= best_rate) continue;
     best_rate = n_tokens / time;
@@ -82,10 +74,7 @@ void LengthControl::book(std::size_t n_drafts, double drafting, double pass, std
   if (begins) balance_ = kStart * single;
   const double without = single * static_cast<double>(n_tokens);
   balance_ += kShare * without;
-  if (n_drafts > 0) {
-    drafting_time_.add(drafting / static_cast<double>(n_drafts));
-    balance_ += without - (time.get() + drafting);
-  }
+  if (n_drafts > 0) balance_ += without - (time.get() + drafting);
   balance_ = std::min(balance_, kMaxBalance * single);
 }
 

@@ -11,6 +11,7 @@
 #include <span>
 
 #include "speculate/drafter.h"
+#include "speculate/median.h"
 
 namespace woolly::speculate {
 
@@ -32,8 +33,8 @@ class LengthControl {
   /// `priors`: see Drafter.
   explicit LengthControl(std::span<const double> priors);
 
-  /// How many of `drafts` to verify in the next pass.
-  [[nodiscard]] std::size_t choose(std::span<const Draft> drafts) const noexcept;
+  /// How many of `drafts`, which cost `cost`, to verify in the next pass.
+  [[nodiscard]] std::size_t choose(std::span<const Draft> drafts, const DraftingCost& cost) const noexcept;
 
   /// Whether a draft was right.
   void learn(std::uint8_t confidence, bool was_right) noexcept;
@@ -45,21 +46,6 @@ class LengthControl {
   [[nodiscard]] double balance() const noexcept { return balance_; }
 
  private:
-  /// The median of the last few values: one pass in which the machine was busy with something else does not count.
-  class Median {
-   public:
-    void add(double value) noexcept;
-    [[nodiscard]] std::size_t n() const noexcept { return n_; }
-    /// 0 without values.
-    [[nodiscard]] double get() const noexcept { return median_; }
-
-   private:
-    static constexpr std::size_t kWindow = 5;
-    std::array<double, kWindow> ring_{};
-    std::size_t n_ = 0;
-    double median_ = 0;
-  };
-
   [[nodiscard]] double seconds_of_pass(std::size_t n_rows) const noexcept;
   [[nodiscard]] double share_right(std::uint8_t confidence) const noexcept;
 
@@ -68,7 +54,6 @@ class LengthControl {
   };
   std::array<Record, kMaxConfidences> records_{};
   std::array<Median, kMaxDrafts + 2> pass_times_{};  ///< By number of rows.
-  Median drafting_time_;                             ///< For each draft.
   double balance_ = 0;
   std::size_t longest_ = 0;         ///< Drafts that were ever verified at once.
   std::size_t n_since_single_ = 0;  ///< Passes since the last of one row.

@@ -23,6 +23,7 @@ class LookupDrafter final : public Drafter {
   explicit LookupDrafter(std::size_t n_ctx);
 
   [[nodiscard]] std::span<const double> priors() const noexcept override;
+  [[nodiscard]] DraftingCost cost() const noexcept override { return {}; }
   [[nodiscard]] bool is_free() const noexcept override { return true; }
   Status append(std::span<const TokenId> tokens) override;
   void accept(TokenId token) override;

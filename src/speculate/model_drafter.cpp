@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace woolly::speculate {
@@ -10,6 +11,8 @@ namespace {
 
 /// A draft model is worth its time only where it is often right.
 constexpr std::array<double, 1> kPriors = {0.6};
+/// What a further token is taken to cost where several are caught up with, in times of one: as in LengthControl.
+constexpr double kRowCost = 0.2;
 
 Status check_vocabularies(const Tokenizer& target, const Tokenizer& draft) {
   const auto refuse = [](std::string difference) {
@@ -55,6 +58,12 @@ Status ModelDrafter::append(std::span<const TokenId> tokens) {
   return text_.size() <= session_->n_ctx() ? catch_up() : Status();
 }
 
+DraftingCost ModelDrafter::cost() const noexcept {
+  const std::size_t n_missing = text_.size() - std::min(seen_.size(), text_.size());
+  const double one = time_of_one_.get();
+  return {one * (1 + kRowCost * static_cast<double>(std::max<std::size_t>(n_missing, 1) - 1)), one};
+}
+
 Result<std::span<const Draft>> ModelDrafter::propose(std::size_t n) {
   drafts_.clear();
   const std::size_t room = session_->n_ctx() - std::min(session_->n_ctx(), text_.size());
@@ -66,8 +75,7 @@ Result<std::span<const Draft>> ModelDrafter::propose(std::size_t n) {
     const TokenId token{static_cast<std::int32_t>(likeliest - logits_.begin())};
     drafts_.push_back({token});
     if (drafts_.size() == n) return std::span<const Draft>(drafts_);
-    WOOLLY_TRY(logits_, session_->append({&token, 1}));
-    seen_.push_back(token);
+    WOOLLY_CHECK(run({&token, 1}));
   }
 }
 
@@ -83,8 +91,18 @@ Status ModelDrafter::catch_up() {
   session_->truncate(n_kept);
   seen_.resize(n_kept);
   const std::span<const TokenId> missing = std::span(text_).subspan(n_kept);
-  WOOLLY_TRY(logits_, session_->append(missing));
-  seen_.insert(seen_.end(), missing.begin(), missing.end());
+  if (time_of_one_.n() > 0 || missing.size() == 1) return run(missing);
+  // The last token of the first prompt alone: how long one takes is to be known before the first draft.
+  WOOLLY_CHECK(run(missing.first(missing.size() - 1)));
+  return run(missing.last(1));
+}
+
+Status ModelDrafter::run(std::span<const TokenId> tokens) {
+  const auto begin = std::chrono::steady_clock::now();
+  WOOLLY_TRY(logits_, session_->append(tokens));
+  const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+  if (tokens.size() == 1) time_of_one_.add(time.count());
+  seen_.insert(seen_.end(), tokens.begin(), tokens.end());
   return {};
 }
 

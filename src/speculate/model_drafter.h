@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "speculate/drafter.h"
+#include "speculate/median.h"
 #include "woolly/model.h"
 #include "woolly/session.h"
 
@@ -24,6 +25,7 @@ class ModelDrafter final : public Drafter {
                                                       const SessionOptions& options);
 
   [[nodiscard]] std::span<const double> priors() const noexcept override;
+  [[nodiscard]] DraftingCost cost() const noexcept override;
   [[nodiscard]] bool is_free() const noexcept override { return false; }
   Status append(std::span<const TokenId> tokens) override;
   void accept(TokenId token) override;
@@ -31,6 +33,7 @@ class ModelDrafter final : public Drafter {
 
  private:
   ModelDrafter(std::unique_ptr<Session> session, std::size_t n_choices);
+  [[nodiscard]] Status run(std::span<const TokenId> tokens);
   [[nodiscard]] Status catch_up();
 
   std::unique_ptr<Session> session_;
@@ -39,6 +42,7 @@ class ModelDrafter final : public Drafter {
   std::vector<TokenId> seen_;  ///< What of the session is right as far as is known: the text, then drafts.
   std::span<const float> logits_;
   std::vector<Draft> drafts_;
+  Median time_of_one_;  ///< For a token, in seconds.
 };
 
 }  // namespace woolly::speculate

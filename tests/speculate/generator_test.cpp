@@ -74,6 +74,7 @@ class GuessingDrafter final : public Drafter {
  public:
   GuessingDrafter(std::vector<TokenId> text, std::size_t vocab_size) : text_(std::move(text)), vocab_(vocab_size) {}
   [[nodiscard]] std::span<const double> priors() const noexcept override { return kPriors; }
+  [[nodiscard]] DraftingCost cost() const noexcept override { return {}; }
   [[nodiscard]] bool is_free() const noexcept override { return true; }
   Status append(std::span<const TokenId>) override { return {}; }
   void accept(TokenId) override { ++at_; }
