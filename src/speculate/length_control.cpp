@@ -13,8 +13,10 @@ static_assert(kLengths.back() == LengthControl::kMaxDrafts);
 
 /// Before anything is drafted, in passes of one row: as many as the time of one is to be known by.
 constexpr std::size_t kMinSingles = 3;
-/// After so many passes with drafts one without, as the time of one row grows with the text and changes with the
-/// machine. It costs 1 % of what drafts gain.
+/// After so many passes with drafts, for each pass without so far, one without: the first passes after a prompt may be
+/// slow, and later the time of one row grows with the text and changes with the machine. At the limit it costs 1 % of
+/// what drafts gain.
+constexpr std::size_t kSinceSingle = 4;
 constexpr std::size_t kMaxSinceSingle = 96;
 /// What a further row is taken to cost until it was measured, in passes of one row: as of small models in caches, which
 /// gain least.
@@ -35,9 +37,9 @@ LengthControl::LengthControl(std::span<const double> priors) {
 }
 
 std::size_t LengthControl::choose(std::span<const Draft> drafts, const DraftingCost& cost) const noexcept {
-  if (pass_times_[1].n() < kMinSingles || n_since_single_ >= kMaxSinceSingle) return 0;
-  const double single = seconds_of_pass(1);
-  double best_rate = kMinGain / single;
+  const std::size_t n_singles = pass_times_[1].n();
+  if (n_singles < kMinSingles || n_since_single_ >= std::min(kSinceSingle * n_singles, kMaxSinceSingle)) return 0;
+  double best_rate = kMinGain / single_;
   std::size_t best = 0;
   double n_tokens = 1;    // expected of the pass
   double share_left = 1;  // how likely all drafts so far are right
@@ -50,7 +52,7 @@ std::size_t LengthControl::choose(std::span<const Draft> drafts, const DraftingC
       n_tokens += share_left;
     }
     const double time = seconds_of_pass(1 + length) + cost.first + cost.further * static_cast<double>(length - 1);
-    if (time - single > balance_) break;
+    if (time - single_ > balance_) break;
     if (n_tokens / time <= best_rate) continue;
     best_rate = n_tokens / time;
     best = length;
@@ -70,28 +72,33 @@ void LengthControl::book(std::size_t n_drafts, double drafting, double pass, std
   time.add(pass);
   longest_ = std::max(longest_, n_drafts);
   n_since_single_ = n_drafts == 0 ? 0 : n_since_single_ + 1;
-  const double single = seconds_of_pass(1);
-  if (begins) balance_ = kStart * single;
-  const double without = single * static_cast<double>(n_tokens);
+  // The least, so that drafts do not look good beside passes that were slow for other reasons; and a pass of one row
+  // takes no longer than one of more.
+  single_ = pass_times_[1].least();
+  for (const Median& other : pass_times_) {
+    if (other.n() > 0) single_ = std::min(single_, other.get());
+  }
+  if (begins) balance_ = kStart * single_;
+  const double without = single_ * static_cast<double>(n_tokens);
   balance_ += kShare * without;
   if (n_drafts > 0) balance_ += without - (time.get() + drafting);
-  balance_ = std::min(balance_, kMaxBalance * single);
+  balance_ = std::min(balance_, kMaxBalance * single_);
 }
 
 /// Where it was not measured, on the line between its neighbours that were, or on the line on from the longest.
 double LengthControl::seconds_of_pass(std::size_t n_rows) const noexcept {
+  if (n_rows == 1) return single_;
   if (pass_times_[n_rows].n() > 0) return pass_times_[n_rows].get();
   std::size_t below = n_rows - 1;
   while (below > 1 && pass_times_[below].n() == 0) --below;
   std::size_t above = n_rows + 1;
   while (above < pass_times_.size() && pass_times_[above].n() == 0) ++above;
-  const double single = pass_times_[1].get();
-  const double from = pass_times_[below].get();
-  double of_row = kRowCost * single;
+  const double from = seconds_of_pass(below);
+  double of_row = kRowCost * single_;
   if (above < pass_times_.size()) {
     of_row = (pass_times_[above].get() - from) / static_cast<double>(above - below);
   } else if (below > 1) {
-    const double mean = (from - single) / static_cast<double>(below - 1);
+    const double mean = (from - single_) / static_cast<double>(below - 1);
     // Two or three rows may be a slow case of the kernels: four can cost less.
     of_row = below > 3 ? std::max(mean, 0.0) : std::clamp(mean, 0.0, of_row);
   }

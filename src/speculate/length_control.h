@@ -55,6 +55,7 @@ class LengthControl {
   std::array<Record, kMaxConfidences> records_{};
   std::array<Median, kMaxDrafts + 2> pass_times_{};  ///< By number of rows.
   double balance_ = 0;
+  double single_ = 0;               ///< The time of a pass of one row.
   std::size_t longest_ = 0;         ///< Drafts that were ever verified at once.
   std::size_t n_since_single_ = 0;  ///< Passes since the last of one row.
 };
