@@ -11,10 +11,11 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(WOOLLY_ISA_FLAGS_avx512 -march=x86-64-v4 -mavx512vnni)
   set(WOOLLY_ISA_FLAGS_avx512_bf16 -march=x86-64-v4 -mavx512vnni -mavx512bf16)
   set(WOOLLY_ISA_INTEGERS_avx512_bf16 avx512)
-  set(WOOLLY_ISA_FLAGS_amx -march=x86-64-v4 -mavx512vnni -mamx-tile -mamx-int8 -mamx-bf16)
+  set(WOOLLY_ISA_FLAGS_amx -march=x86-64-v4 -mavx512vnni -mavx512bf16 -mamx-tile -mamx-int8 -mamx-bf16)
 endif()
 
-set(WOOLLY_KERNEL_SOURCES ${CMAKE_SOURCE_DIR}/src/kernels/impl/matmul_float.cpp
+set(WOOLLY_KERNEL_SOURCES ${CMAKE_SOURCE_DIR}/src/kernels/impl/attention.cpp
+                          ${CMAKE_SOURCE_DIR}/src/kernels/impl/matmul_float.cpp
                           ${CMAKE_SOURCE_DIR}/src/kernels/impl/table.cpp)
 set(WOOLLY_INTEGER_KERNEL_SOURCES ${CMAKE_SOURCE_DIR}/src/kernels/impl/matmul_32.cpp
                                   ${CMAKE_SOURCE_DIR}/src/kernels/impl/matmul_256.cpp)

@@ -11,8 +11,8 @@
 
 namespace woolly {
 
-/// The type in which keys and values are kept.
-enum class KvType : std::uint8_t { kF32, kF16 };
+/// The type in which keys and values are kept. Q8_0: int8 with a scale for each position, head and 32 dimensions.
+enum class KvType : std::uint8_t { kF32, kF16, kBF16, kQ8_0 };
 
 struct EngineOptions {
   std::size_t n_threads = 0;  ///< 0: one for each core that this process may use.

@@ -23,8 +23,7 @@ double quantile(const std::vector<double>& sorted, double share) {
 }
 
 exec::KvLayout layout_of(const plan::Plan& plan, KvType kv_type) {
-  return {kv_type == KvType::kF32 ? &plan.kernels->kv_f32 : &plan.kernels->kv_f16, plan.spec.n_layers,
-          plan.spec.n_kv_heads, plan.spec.head_dim};
+  return {&kv_kernels(*plan.kernels, kv_type), plan.spec.n_layers, plan.spec.n_kv_heads, plan.spec.head_dim};
 }
 
 }  // namespace
@@ -52,7 +51,8 @@ ModelWork work_of(const Model& model, KvType kv_type) {
       (is_selected ? work.parameters_of_last_token : work.parameters_of_each_token) += matrix.n_rows * matrix.n_cols;
     }
   }
-  work.cache_bytes_per_position = layout_of(plan, kv_type).block_bytes() / kernels::kKvBlock;
+  const exec::KvLayout layout = layout_of(plan, kv_type);
+  work.cache_bytes_per_position = layout.n_layers * layout.n_kv_heads * layout.head_bytes() / kernels::kKvBlock;
   return work;
 }
 

@@ -64,7 +64,7 @@ class StepWork {
     }
   }
   void add(const plan::Attend&, StepProfile& to) const {
-    to.bytes += work_.n_positions * (layout_.block_bytes() / layout_.n_layers / kernels::kKvBlock);
+    to.bytes += work_.n_positions * (layout_.n_kv_heads * layout_.head_bytes() / kernels::kKvBlock);
     // A product with a key and one with a value for each head and dimension.
     to.float_operations += work_.n_pairs * 4 * plan_.spec.n_heads * plan_.spec.head_dim;
   }

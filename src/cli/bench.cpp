@@ -84,7 +84,9 @@ std::string command_line(const BenchArguments& arguments, const std::string& mod
                   list(arguments.generations), n_threads, options.n_repetitions);
   if (arguments.model.is_mapped()) command += " --mmap";
   if (options.session.chunk != SessionOptions{}.chunk) command += fmt::format(" --chunk {}", options.session.chunk);
-  if (options.session.kv_type != SessionOptions{}.kv_type) command += " --kv-type f32";
+  if (options.session.kv_type != SessionOptions{}.kv_type) {
+    command += fmt::format(" --kv-type {}", name_of(options.session.kv_type));
+  }
   if (arguments.profiling.wants_profile()) command += " --profile";
   if (const std::string& file = arguments.profiling.trace_file(); !file.empty()) {
     command += " --trace " + bench::quoted_for_shell(file);

@@ -20,7 +20,8 @@ struct KvTypeName {
   std::string_view name;
   KvType type;
 };
-constexpr std::array kKvTypes = {KvTypeName{"f32", KvType::kF32}, KvTypeName{"f16", KvType::kF16}};
+constexpr std::array kKvTypes = {KvTypeName{"f32", KvType::kF32}, KvTypeName{"f16", KvType::kF16},
+                                 KvTypeName{"bf16", KvType::kBF16}, KvTypeName{"q8_0", KvType::kQ8_0}};
 
 Error refusal(std::string message) { return {ErrorCode::kInvalidArgument, std::move(message)}; }
 
@@ -159,16 +160,17 @@ void add_chunk_flag(CLI::App& app, SessionOptions& options) {
 }
 
 void add_kv_type_flag(CLI::App& app, SessionOptions& options) {
-  const auto is_default = [&](const KvTypeName& row) { return row.type == options.kv_type; };
-  add_value(app, "--kv-type", "f32|f16", "The type in which keys and values are kept",
+  add_value(app, "--kv-type", "f32|f16|bf16|q8_0", "The type in which keys and values are kept",
             [&options](const std::string& text) -> Status {
               const auto row = std::ranges::find(kKvTypes, text, &KvTypeName::name);
-              if (row == kKvTypes.end()) return refusal(fmt::format("\"{}\", allowed is f32 or f16", text));
+              if (row == kKvTypes.end()) return refusal(fmt::format("\"{}\", allowed is f32, f16, bf16 or q8_0", text));
               options.kv_type = row->type;
               return {};
             })
-      ->default_str(std::string(std::ranges::find_if(kKvTypes, is_default)->name));
+      ->default_str(std::string(name_of(options.kv_type)));
 }
+
+std::string_view name_of(KvType type) { return std::ranges::find(kKvTypes, type, &KvTypeName::type)->name; }
 
 CLI::Option* add_tokens_flag(CLI::App& app, std::vector<TokenId>& tokens) {
   return add_value(app, "--tokens", "IDS", "Token ids, parted by commas; lists given one by one follow each other",

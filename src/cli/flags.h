@@ -62,6 +62,8 @@ void add_chunk_flag(CLI::App& app, SessionOptions& options);
 
 /// --kv-type; the default is what `options` says.
 void add_kv_type_flag(CLI::App& app, SessionOptions& options);
+/// As --kv-type has it.
+std::string_view name_of(KvType type);
 
 /// --tokens: ids parted by commas; given more than once, the lists follow each other.
 CLI::Option* add_tokens_flag(CLI::App& app, std::vector<TokenId>& tokens);

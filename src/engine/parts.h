@@ -19,6 +19,9 @@
 
 namespace woolly {
 
+/// The kernels of a type of the cache.
+[[nodiscard]] const kernels::KvKernels& kv_kernels(const kernels::KernelTable& table, KvType type);
+
 struct Engine::Parts {
   const kernels::KernelTable* kernels;
   std::unique_ptr<os::ThreadPool> pool;

@@ -91,6 +91,16 @@ std::unique_ptr<Session::Parts> relative(const Session::Parts& of, std::unique_p
 
 }  // namespace
 
+const kernels::KvKernels& kv_kernels(const kernels::KernelTable& table, KvType type) {
+  switch (type) {
+    case KvType::kF32: return *table.kv(quant::DType::kF32);
+    case KvType::kBF16: return *table.kv(quant::DType::kBF16);
+    case KvType::kQ8_0: return *table.kv(quant::DType::kQ8_0);
+    case KvType::kF16: break;
+  }
+  return *table.kv(quant::DType::kF16);
+}
+
 Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> model, const SessionOptions& options) {
   const Model::Parts& of = model->parts();
   auto parts = std::make_unique<Parts>();
@@ -101,8 +111,8 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
   WOOLLY_CHECK(check_range("max_logit_rows", options.max_logit_rows, 1, options.chunk));
 
   const kernels::KernelTable& table = *of.plan.kernels;
-  const exec::KvLayout layout{options.kv_type == KvType::kF32 ? &table.kv_f32 : &table.kv_f16, of.plan.spec.n_layers,
-                              of.plan.spec.n_kv_heads, of.plan.spec.head_dim};
+  const exec::KvLayout layout{&kv_kernels(table, options.kv_type), of.plan.spec.n_layers, of.plan.spec.n_kv_heads,
+                              of.plan.spec.head_dim};
   const plan::Limits limits{options.chunk, options.max_logit_rows};
   WOOLLY_TRY(parts->executor,
              exec::Executor::create(of.plan, of.weights, *of.engine->parts().pool, limits, layout));

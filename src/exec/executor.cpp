@@ -318,23 +318,26 @@ struct Executor::State::Walk {
     const float* queries[kernels::kMaxQueries];
     float* outputs[kernels::kMaxQueries];
     std::uint32_t n_keys[kernels::kMaxQueries];
-    for (std::size_t i = first; i < end; ++i) {
-      const std::size_t row = slice.first_row + i / group, head = kv_head * group + i % group;
-      queries[i - first] = op.qkv.row(row) + head * head_dim;
-      outputs[i - first] = op.out.row(row) + head * head_dim;
-      n_keys[i - first] = s.positions[row] + 1;
+    for (std::size_t at = first; at < end; at += kernels::kMaxQueries) {
+      const std::size_t n = std::min(end - at, kernels::kMaxQueries);
+      for (std::size_t i = 0; i < n; ++i) {
+        const std::size_t row = slice.first_row + (at + i) / group, head = kv_head * group + (at + i) % group;
+        queries[i] = op.qkv.row(row) + head * head_dim;
+        outputs[i] = op.out.row(row) + head * head_dim;
+        n_keys[i] = s.positions[row] + 1;
+      }
+      s.kv.kernels->attend({.n_queries = n,
+                            .queries = queries,
+                            .outputs = outputs,
+                            .n_keys = n_keys,
+                            .blocks = slice.sequence->block_table(),
+                            .key_offset = s.kv.key_offset(op.layer, kv_head),
+                            .value_offset = s.kv.value_offset(op.layer, kv_head),
+                            .head_dim = head_dim,
+                            .value_dim = head_dim,
+                            .scale = spec.attention_scale,
+                            .scratch = mine.attention});
     }
-    s.kv.kernels->attend({.n_queries = end - first,
-                          .queries = queries,
-                          .outputs = outputs,
-                          .n_keys = n_keys,
-                          .blocks = slice.sequence->block_table(),
-                          .key_offset = s.kv.key_offset(op.layer, kv_head),
-                          .value_offset = s.kv.value_offset(op.layer, kv_head),
-                          .head_dim = head_dim,
-                          .value_dim = head_dim,
-                          .scale = spec.attention_scale,
-                          .scratch = mine.attention});
   }
 
   void operator()(const BoundAttend& op) {
@@ -345,31 +348,36 @@ struct Executor::State::Walk {
       const std::size_t row = unit / n_kv_heads, kv_head = unit % n_kv_heads;
       append(op, row, kv_head);
       watch.lap(Phase::kAppend);
-      if (!s.has_single_rows) continue;
+      const Slice& slice = s.batch->slices[s.slice_of[row]];
+      if (slice.n_rows > 1) continue;
       // No other row of this sequence is in the batch, so its keys are complete.
-      for (std::size_t first = 0; first < group; first += kernels::kMaxQueries) {
-        attend(op, s.batch->slices[s.slice_of[row]], kv_head, first, std::min(group, first + kernels::kMaxQueries));
-      }
+      attend(op, slice, kv_head, 0, group);
       watch.lap(Phase::kAttention);
     }
     barrier();
-    if (!s.has_single_rows) attend_all(op);
+    if (!s.has_single_rows) attend_prompts(op);
   }
 
-  void attend_all(const BoundAttend& op) {
+  /// The slices of several rows, when all their keys are in the cache: a tile is some queries of one key-value head.
+  void attend_prompts(const BoundAttend& op) {
     const std::size_t n_kv_heads = s.plan.spec.n_kv_heads, group = s.plan.spec.n_heads / n_kv_heads;
+    // Many queries share what is done for a block of keys, but each thread should find several tiles.
+    constexpr std::size_t kTilesPerThread = 4;
+    std::size_t n_queries = 0;
+    for (const Slice& slice : s.batch->slices) n_queries += slice.n_rows > 1 ? slice.n_rows * group : 0;
+    const std::size_t by_count = n_queries * n_kv_heads / (kTilesPerThread * n_threads);
+    const std::size_t at_once = std::clamp(by_count, std::min(group, kernels::kMaxQueries), kernels::kMaxQueries);
     const auto tiles_of = [&](const Slice& slice) {
-      return n_kv_heads * base::ceil_div(slice.n_rows * group, kernels::kMaxQueries);
+      return slice.n_rows > 1 ? base::ceil_div(slice.n_rows * group, at_once) : 0;
     };
-    std::size_t n_tiles = 0;
+    std::size_t n_tiles = 0;  // of one key-value head
     for (const Slice& slice : s.batch->slices) n_tiles += tiles_of(slice);
-    ChunkQueue::Round tiles = chunks(n_tiles);
-    for (std::size_t tile = tiles.next(); tile < n_tiles; tile = tiles.next()) {
-      std::size_t slice = 0, local = tile;
+    ChunkQueue::Round tiles = chunks(n_tiles * n_kv_heads);
+    for (std::size_t tile = tiles.next(); tile < n_tiles * n_kv_heads; tile = tiles.next()) {
+      std::size_t slice = 0, local = tile % n_tiles;
       while (local >= tiles_of(s.batch->slices[slice])) local -= tiles_of(s.batch->slices[slice++]);
       const Slice& of = s.batch->slices[slice];
-      const std::size_t first = local / n_kv_heads * kernels::kMaxQueries;
-      attend(op, of, local % n_kv_heads, first, std::min(of.n_rows * group, first + kernels::kMaxQueries));
+      attend(op, of, tile / n_tiles, local * at_once, std::min(of.n_rows * group, (local + 1) * at_once));
       watch.lap(Phase::kAttention);
     }
     barrier();
@@ -431,7 +439,7 @@ Result<std::unique_ptr<Executor>> Executor::create(const plan::Plan& plan, const
   }
   const std::size_t n_threads = pool.size();
   const std::size_t tile_bytes = limits.max_rows * kPanelRows * sizeof(float);
-  const std::size_t attention_bytes = round_line(kernels::attention_scratch_floats(plan.spec.head_dim) * sizeof(float));
+  const std::size_t attention_bytes = round_line(kernels::attention_scratch_floats(plan.spec.head_dim, plan.spec.head_dim) * sizeof(float));
   const std::size_t activation_bytes = kRedundantRows * s.act.row_bytes();
   const std::size_t thread_bytes =
       2 * tile_bytes + attention_bytes + round_line(table_row_bytes) + panel_bytes + activation_bytes;

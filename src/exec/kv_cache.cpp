@@ -16,7 +16,7 @@ namespace {
 /// Memory is asked for in slabs of about this size: a few huge pages.
 constexpr std::size_t kSlabBytes = 16U << 20U;
 
-constexpr std::uint64_t kStateMagic = 0x315441545359'4C57;  // "WLYSTAT1"
+constexpr std::uint64_t kStateMagic = 0x325441545359'4C57;  // "WLYSTAT2"
 
 /// FNV-1a over 64-bit words and the bytes that are left: a checksum against damage, not against forgery.
 std::uint64_t checksum(std::span<const std::byte> bytes) {
@@ -132,7 +132,7 @@ std::vector<std::byte> Sequence::save(std::uint64_t fingerprint) const {
   state.reserve(64 + n_blocks * layout.block_bytes());
   append(state, kStateMagic);
   append(state, fingerprint);
-  append(state, std::uint64_t{layout.kernels->element_bytes});
+  append(state, static_cast<std::uint64_t>(layout.kernels->type));
   append(state, std::uint64_t{layout.block_bytes()});
   append(state, std::uint64_t{n_tokens_});
   for (std::size_t i = 0; i < n_blocks; ++i) {
@@ -149,14 +149,17 @@ Status Sequence::restore(std::span<const std::byte> state, std::uint64_t fingerp
   base::ByteReader reader(state);
   const auto magic = reader.read<std::uint64_t>();
   const auto of_model = reader.read<std::uint64_t>();
-  const auto element_bytes = reader.read<std::uint64_t>();
+  const auto type = reader.read<std::uint64_t>();
   const auto block_bytes = reader.read<std::uint64_t>();
   const auto n_tokens = reader.read<std::uint64_t>();
   if (reader.failed() || magic != kStateMagic) return refuse("not a state of a sequence");
   if (of_model != fingerprint) return refuse("of another model");
-  if (element_bytes != layout.kernels->element_bytes || block_bytes != layout.block_bytes()) {
-    return refuse(fmt::format("cache elements of {} bytes, this session has {}", element_bytes,
-                              layout.kernels->element_bytes));
+  if (type != static_cast<std::uint64_t>(layout.kernels->type)) {
+    return refuse(fmt::format("keys and values of type {}, this session has {} ({})", type,
+                              static_cast<std::uint64_t>(layout.kernels->type), quant::info(layout.kernels->type).name));
+  }
+  if (block_bytes != layout.block_bytes()) {
+    return refuse(fmt::format("blocks of {} bytes, this session has {}", block_bytes, layout.block_bytes()));
   }
   if (n_tokens > n_ctx_) return refuse(fmt::format("{} tokens, the context is {}", n_tokens, n_ctx_));
   const std::size_t n_blocks = base::ceil_div(n_tokens, kernels::kKvBlock);

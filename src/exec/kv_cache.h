@@ -1,7 +1,7 @@
 // Keys and values in blocks of 64 positions, and the sequences that own them through block tables.
 //
-// A block holds all layers of its 64 positions: for each layer and key-value head the keys [head_dim, 64] and then the
-// values [64, padded head_dim]. Blocks are counted: sequences that share a past share its blocks, and one that writes
+// A block holds all layers of its 64 positions: for each layer and key-value head the keys and then the values, as
+// kernels/kv_format.h has them. Blocks are counted: sequences that share a past share its blocks, and one that writes
 // into a shared block gets a copy first. Used from one thread at a time (outside of a step).
 #pragma once
 
@@ -24,17 +24,18 @@ struct KvLayout {
   const kernels::KvKernels* kernels;
   std::size_t n_layers, n_kv_heads, head_dim;
 
-  [[nodiscard]] std::size_t key_bytes() const { return head_dim * kernels::kKvBlock * kernels->element_bytes; }
-  [[nodiscard]] std::size_t value_bytes() const {
-    return kernels::padded_head_dim(head_dim) * kernels::kKvBlock * kernels->element_bytes;
-  }
+  [[nodiscard]] std::size_t key_bytes() const { return kernels::kv_key_bytes(kernels->type, head_dim); }
+  [[nodiscard]] std::size_t value_bytes() const { return kernels::kv_value_bytes(kernels->type, head_dim); }
+  [[nodiscard]] std::size_t head_bytes() const { return key_bytes() + value_bytes(); }
   [[nodiscard]] std::size_t key_offset(std::size_t layer, std::size_t head) const {
-    return (layer * n_kv_heads + head) * (key_bytes() + value_bytes());
+    return (layer * n_kv_heads + head) * head_bytes();
   }
   [[nodiscard]] std::size_t value_offset(std::size_t layer, std::size_t head) const {
     return key_offset(layer, head) + key_bytes();
   }
-  [[nodiscard]] std::size_t block_bytes() const { return key_offset(n_layers, 0); }
+  /// An odd multiple of what a head has in it: heads are mostly a power of two of bytes, and those of a sequence's blocks
+  /// would share a few sets of every cache, where they evict each other while a prompt's queries pass over them.
+  [[nodiscard]] std::size_t block_bytes() const { return (n_layers * n_kv_heads | 1U) * head_bytes(); }
 };
 
 /// The blocks of one model's sequences. Memory is taken in slabs as it is needed.

@@ -69,7 +69,7 @@ const Isa kIsas[] = {
      [](const os::CpuFeatures& cpu) { return !cpu.is_amd; }},
 #endif
 #if WOOLLY_HAS_AMX
-    {&amx::kTable, [](const os::CpuFeatures& cpu) { return cpu.amx_int8 && cpu.amx_bf16; }},
+    {&amx::kTable, [](const os::CpuFeatures& cpu) { return cpu.amx_int8 && cpu.amx_bf16 && cpu.avx512_bf16; }},
 #endif
 };
 

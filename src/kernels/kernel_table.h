@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/kv_format.h"
 #include "quant/dtype.h"
 
 namespace woolly::kernels {
@@ -78,36 +79,38 @@ struct AttentionTask {
   float* const* outputs;            ///< [n_queries] pointers to [value_dim].
   const std::uint32_t* n_keys;      ///< [n_queries]: the query sees keys 0 .. n_keys - 1; at least 1.
   const std::uint8_t* const* blocks;///< Block table: [ceil(max n_keys / kKvBlock)] addresses of blocks.
-  std::size_t key_offset;           ///< Of this head's keys in a block, in bytes: [head_dim, kKvBlock].
-  std::size_t value_offset;         ///< Of this head's values in a block, in bytes: [kKvBlock, padded value_dim].
+  std::size_t key_offset;           ///< Of this head's keys in a block, in bytes (kv_format.h).
+  std::size_t value_offset;         ///< Of this head's values in a block, in bytes.
   std::size_t head_dim;
   std::size_t value_dim;
-  float scale;                      ///< The softmax sees scale * q·k.
-  float* scratch;                   ///< attention_scratch_floats(value_dim).
+  float scale;                      ///< The softmax sees scale * q·k ...
+  float* scratch;                   ///< attention_scratch_floats(head_dim, value_dim), 64-byte aligned.
+  float soft_cap = 0.0F;            ///< ... or, where this is not 0, soft_cap * tanh(scale * q·k / soft_cap).
+  std::uint32_t window = 0xFFFFFFFF;///< Of its keys a query sees the last `window`; at least 1.
+  const float* sinks = nullptr;     ///< [n_queries]: logits of one more key whose value is zero; nullptr: none.
 };
 
-/// Positions of a block of the key-value cache, which is the unit of the online softmax too.
-inline constexpr std::size_t kKvBlock = 64;
-/// Positions of a split; splits are reduced on their own and merged in order (kernels.md 3.7).
-inline constexpr std::size_t kKvSplit = 512;
 /// Query vectors that share one pass over keys and values.
-inline constexpr std::size_t kMaxQueries = 4;
+inline constexpr std::size_t kMaxQueries = 64;
 
-/// Values are padded to whole vectors in the cache.
-static constexpr std::size_t padded_head_dim(std::size_t dim) { return (dim + 15) / 16 * 16; }
-static constexpr std::size_t attention_scratch_floats(std::size_t value_dim) {
-  return kMaxQueries * (kKvBlock + 2 * padded_head_dim(value_dim));
+/// Enough for the queries, a block's keys or values in another type, scores and outputs; see attention.inl.h.
+static constexpr std::size_t attention_scratch_floats(std::size_t head_dim, std::size_t value_dim) {
+  const std::size_t key_dim = (head_dim + 31) / 32 * 32, padded = (value_dim + 31) / 32 * 32;
+  const std::size_t wider = key_dim > padded ? key_dim : padded;
+  return kMaxQueries * (key_dim + 2 * wider + 2 * kKvBlock + 3 * padded) + wider / kKvScaleBlock * 2 * kKvBlock +
+         6 * 16 * kKvBlock;
 }
 
-/// One element type of the key-value cache.
+/// One type of the key-value cache: F32, F16, BF16 or Q8_0.
 struct KvKernels {
-  std::size_t element_bytes;
-  /// Writes one key, dimension by dimension, to column `slot` (0 .. kKvBlock - 1) of keys [head_dim, kKvBlock].
+  quant::DType type;
+  /// Writes one key to position `slot` (0 .. kKvBlock - 1) of a head's keys.
   void (*store_key)(const float* key, std::size_t head_dim, std::size_t slot, std::uint8_t* keys) noexcept;
-  /// Writes one value to row `slot` of values [kKvBlock, padded value_dim]; the padding becomes zero.
+  /// Writes one value to position `slot` of a head's values; the padding becomes zero.
   void (*store_value)(const float* value, std::size_t value_dim, std::size_t slot, std::uint8_t* values) noexcept;
   void (*attend)(const AttentionTask& task) noexcept;
 };
+inline constexpr std::size_t kKvTypes = 4;
 
 struct KernelTable {
   const char* name;
@@ -132,8 +135,7 @@ struct KernelTable {
   /// The same for pairs (i, i + n_rot / 2).
   void (*rope_halves)(float* head, const float* cos_sin, std::size_t n_rot) noexcept;
 
-  KvKernels kv_f32;
-  KvKernels kv_f16;
+  const KvKernels* kvs;  ///< [kKvTypes].
 
   /// The roofs (bench/roof.h). Reads `bytes`, a multiple of 512, in 1, 2 or 4 streams with nothing else to do; what
   /// comes back depends on every line, so that none can be left out.
@@ -145,6 +147,13 @@ struct KernelTable {
   /// The same with products of bfloat16; nullptr on tables that have none.
   std::uint64_t (*bf16_loop)(std::uint64_t n_turns) noexcept;
 
+  /// The kernels of a type of the cache, or nullptr.
+  [[nodiscard]] const KvKernels* kv(quant::DType type) const {
+    for (std::size_t i = 0; i < kKvTypes; ++i) {
+      if (kvs[i].type == type) return &kvs[i];
+    }
+    return nullptr;
+  }
   /// The kernel of a tensor type, or nullptr.
   [[nodiscard]] const MatmulKernel* matmul(quant::DType type) const {
     for (const MatmulKernels* group : matmuls) {

@@ -111,6 +111,80 @@ inline std::uint64_t multiply_tiles_of_zeros(std::uint64_t n_turns) {
   return n_turns * 4 * kTileColumns * kTileLanes * (kOfBF16 ? 32 : 64) * 2;
 }
 
+/// 32 floats to bfloat16, to nearest and even; numbers below the normal ones become zero. x becomes what was stored.
+inline void round_to_bf16(F32 (&x)[2], std::uint16_t* p) {
+  const __m512i rounded = __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(x[1].v, x[0].v));
+  _mm512_storeu_si512(p, rounded);
+  for (int i = 0; i < 2; ++i) {
+    const __m256i half = i == 0 ? _mm512_castsi512_si256(rounded) : _mm512_extracti64x4_epi64(rounded, 1);
+    x[i].v = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+  }
+}
+
+/// 32 floats as sums of two of bfloat16, each cut off: high + low has the first 16 significant bits of x.
+inline void split_to_bf16(F32 (&x)[2], std::uint16_t* high, std::uint16_t* low) {
+  alignas(64) static constexpr std::uint16_t kUpperWords[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21,
+                                                                23, 25, 27, 29, 31, 33, 35, 37, 39, 41, 43,
+                                                                45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
+  const __m512i upper_words = _mm512_load_si512(kUpperWords), mask = _mm512_set1_epi32(static_cast<int>(0xFFFF0000U));
+  const auto pack = [&](__m512 a, __m512 b) {
+    return _mm512_permutex2var_epi16(_mm512_castps_si512(a), upper_words, _mm512_castps_si512(b));
+  };
+  const auto rest = [&](__m512 a) { return _mm512_sub_ps(a, _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), mask))); };
+  _mm512_storeu_si512(high, pack(x[0].v, x[1].v));
+  _mm512_storeu_si512(low, pack(rest(x[0].v), rest(x[1].v)));
+}
+
+/// 32 binary16 numbers as sums of two of bfloat16, exactly: the first seven bits behind the point, and the other three.
+inline void split_f16_to_bf16(const std::uint16_t* p, std::uint16_t* high, std::uint16_t* low) {
+  const __m512i h = _mm512_loadu_si512(p);
+  // Exponent (of five bits) and mantissa where bfloat16 has them; the exponents' zero points are 15 and 127.
+  const __m512i magnitude = _mm512_srli_epi16(_mm512_slli_epi16(h, 1), 4);
+  const __m512i exponent = _mm512_and_si512(magnitude, _mm512_set1_epi16(0xF80));
+  // Zero, numbers below the normal ones, infinity and NaN, which go through floats.
+  const __mmask32 is_odd = _mm512_cmpge_epu16_mask(_mm512_sub_epi16(exponent, _mm512_set1_epi16(0x80)), _mm512_set1_epi16(0xF00));
+  if (__builtin_expect(is_odd != 0, 0)) {
+    F32 x[2] = {load_f16(p), load_f16(p + 16)};
+    return split_to_bf16(x, high, low);
+  }
+  const __m512i sign = _mm512_set1_epi16(static_cast<short>(0x8000));
+  constexpr int kOr = 0xF8;  // a | (b & c)
+  const __m512i of_high = _mm512_add_epi16(magnitude, _mm512_set1_epi16(112 << 7));
+  _mm512_storeu_si512(high, _mm512_ternarylogic_epi32(of_high, h, sign, kOr));
+  // The last three bits are a number 0 to 7 times 2^(exponent - 25).
+  alignas(64) static constexpr std::uint16_t kThreeBits[8] = {0,
+                                                              0x3F80 - (25 << 7),
+                                                              0x4000 - (25 << 7),
+                                                              0x4040 - (25 << 7),
+                                                              0x4080 - (25 << 7),
+                                                              0x40A0 - (25 << 7),
+                                                              0x40C0 - (25 << 7),
+                                                              0x40E0 - (25 << 7)};
+  const __m512i table = _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(kThreeBits)));
+  const __m512i of_low = _mm512_add_epi16(_mm512_permutexvar_epi16(h, table), exponent);  // of the index five bits count
+  const __mmask32 is_not_zero = _mm512_test_epi16_mask(h, _mm512_set1_epi16(7));
+  _mm512_storeu_si512(low, _mm512_maskz_mov_epi16(is_not_zero, _mm512_ternarylogic_epi32(of_low, h, sign, kOr)));
+}
+
+/// The same two binary16 numbers, as floats, in every pair of lanes.
+inline F32 splat_pair_f16(const std::uint16_t* p) {
+  int pair;
+  __builtin_memcpy(&pair, p, sizeof pair);
+  return {_mm512_cvtph_ps(_mm256_set1_epi32(pair))};
+}
+
+/// 2^x for x <= 0, to 2^-17 of it, exactly 1 at 0: a polynomial of what x is above the whole number below it, fitted to
+/// the smallest largest relative error, 2^-18.4.
+inline F32 exp2_to_16_bits(F32 x) {
+  const __m512 r = _mm512_reduce_ps(x.v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  __m512 p = _mm512_set1_ps(0.0134266854F);
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.0522424716F));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.2412802066F));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.6930448445F));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0F));
+  return {_mm512_scalef_ps(p, x.v)};
+}
+
 inline void store_bytes(std::uint8_t* p, Bytes a) { _mm512_store_si512(p, a.v); }
 inline I32 load_i32(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
 

@@ -42,9 +42,9 @@ inline __m256i loadu(const void* p) { return _mm256_loadu_si256(static_cast<cons
 inline __m128i loadu128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 inline __m128i loadu64(const void* p) { return _mm_loadl_epi64(static_cast<const __m128i*>(p)); }
 
-/// Vectors of keys, and of a value's dimensions, that attention works on at once.
-constexpr std::size_t kKeyVectors = 1;
-constexpr std::size_t kValueVectors = 1;
+/// Queries that attention works on at once, and vectors of keys or of values: twelve accumulators.
+constexpr std::size_t kQueryTile = 3;
+constexpr std::size_t kKvVectors = 2;
 
 // Floats.
 inline F32 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
@@ -67,6 +67,7 @@ inline void store_first(float* p, F32 a, std::size_t n) {
   _mm256_maskstore_ps(p, mask.lo, a.lo);
   _mm256_maskstore_ps(p + 8, mask.hi, a.hi);
 }
+inline float first_lane(F32 a) { return _mm256_cvtss_f32(a.lo); }
 inline F32 splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 inline F32 fma(F32 a, F32 b, F32 c) { return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)}; }
 inline F32 add(F32 a, F32 b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
@@ -85,6 +86,31 @@ inline F32 round_even(F32 a) {
 inline F32 first_of_pairs(F32 a) { return {_mm256_moveldup_ps(a.lo), _mm256_moveldup_ps(a.hi)}; }
 inline F32 second_of_pairs(F32 a) { return {_mm256_movehdup_ps(a.lo), _mm256_movehdup_ps(a.hi)}; }
 inline F32 swap_pairs(F32 a) { return {_mm256_permute_ps(a.lo, 0xB1), _mm256_permute_ps(a.hi, 0xB1)}; }
+/// The same two floats in every pair of lanes.
+inline F32 splat_pair(const float* p) {
+  double pair;
+  __builtin_memcpy(&pair, p, sizeof pair);
+  const __m256 both = _mm256_castpd_ps(_mm256_set1_pd(pair));
+  return {both, both};
+}
+/// The first of each pair of lanes, and zero.
+inline F32 keep_first_of_pairs(F32 a) {
+  const __m256 zero = _mm256_setzero_ps();
+  return {_mm256_blend_ps(zero, a.lo, 0x55), _mm256_blend_ps(zero, a.hi, 0x55)};
+}
+inline __m256 add_pairs_of_half(F32 a) {
+  const __m256d sums = _mm256_castps_pd(_mm256_hadd_ps(a.lo, a.hi));  // in quarters 0, 2, 1, 3
+  return _mm256_castpd_ps(_mm256_permute4x64_pd(sums, 0xD8));
+}
+/// The sums of all pairs of lanes, first those of a.
+inline F32 add_pairs(F32 a, F32 b) { return {add_pairs_of_half(a), add_pairs_of_half(b)}; }
+inline F32 each_twice(__m256 a) {
+  return {_mm256_permutevar8x32_ps(a, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)),
+          _mm256_permutevar8x32_ps(a, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7))};
+}
+/// Every lane twice: those of the lower half and those of the upper half.
+inline F32 lower_twice(F32 a) { return each_twice(a.lo); }
+inline F32 upper_twice(F32 a) { return each_twice(a.hi); }
 inline F32 load_f16(const std::uint16_t* p) { return {_mm256_cvtph_ps(loadu128(p)), _mm256_cvtph_ps(loadu128(p + 8))}; }
 inline void store_f16(std::uint16_t* p, F32 a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.lo, _MM_FROUND_TO_NEAREST_INT));

@@ -36,9 +36,9 @@ constexpr std::size_t kPrefetchBytes = 0;
 /// What `dot_s8` adds to each weight; see there.
 constexpr int kSignedBias = 128;
 
-/// Vectors of keys, and of a value's dimensions, that attention works on at once.
-constexpr std::size_t kKeyVectors = 4;
-constexpr std::size_t kValueVectors = 2;
+/// Queries that attention works on at once, and vectors of keys or of values: 24 accumulators.
+constexpr std::size_t kQueryTile = 6;
+constexpr std::size_t kKvVectors = 4;
 
 // Floats.
 inline F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
@@ -47,6 +47,7 @@ inline void store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
 inline __mmask16 first_lanes(std::size_t n) { return static_cast<__mmask16>((1U << n) - 1); }
 inline F32 load_first(const float* p, std::size_t n) { return {_mm512_maskz_loadu_ps(first_lanes(n), p)}; }
 inline void store_first(float* p, F32 a, std::size_t n) { _mm512_mask_storeu_ps(p, first_lanes(n), a.v); }
+inline float first_lane(F32 a) { return _mm512_cvtss_f32(a.v); }
 inline F32 splat(float x) { return {_mm512_set1_ps(x)}; }
 inline F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 inline F32 add(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
@@ -62,6 +63,27 @@ inline F32 round_even(F32 a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_N
 inline F32 first_of_pairs(F32 a) { return {_mm512_moveldup_ps(a.v)}; }
 inline F32 second_of_pairs(F32 a) { return {_mm512_movehdup_ps(a.v)}; }
 inline F32 swap_pairs(F32 a) { return {_mm512_permute_ps(a.v, 0xB1)}; }
+/// The same two floats in every pair of lanes.
+inline F32 splat_pair(const float* p) {
+  double pair;
+  __builtin_memcpy(&pair, p, sizeof pair);
+  return {_mm512_castpd_ps(_mm512_set1_pd(pair))};
+}
+/// The first of each pair of lanes, and zero.
+inline F32 keep_first_of_pairs(F32 a) { return {_mm512_maskz_mov_ps(0x5555, a.v)}; }
+/// The sums of all pairs of lanes, first those of a.
+inline F32 add_pairs(F32 a, F32 b) {
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+  return {_mm512_add_ps(_mm512_permutex2var_ps(a.v, even, b.v), _mm512_permutex2var_ps(a.v, odd, b.v))};
+}
+/// Every lane twice: those of the lower half and those of the upper half.
+inline F32 lower_twice(F32 a) {
+  return {_mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), a.v)};
+}
+inline F32 upper_twice(F32 a) {
+  return {_mm512_permutexvar_ps(_mm512_setr_epi32(8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 15), a.v)};
+}
 inline F32 load_f16(const std::uint16_t* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }

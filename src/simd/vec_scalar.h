@@ -40,9 +40,9 @@ inline Bytes each_byte(Byte byte) {
   return out;
 }
 
-/// Vectors of keys, and of a value's dimensions, that attention works on at once.
-constexpr std::size_t kKeyVectors = 1;
-constexpr std::size_t kValueVectors = 1;
+/// Queries that attention works on at once, and vectors of keys or of values.
+constexpr std::size_t kQueryTile = 2;
+constexpr std::size_t kKvVectors = 2;
 
 // Floats.
 inline F32 load(const float* p) { return lanes<F32>([&](int i) { return p[i]; }); }
@@ -54,6 +54,7 @@ inline F32 load_first(const float* p, std::size_t n) {
 inline void store_first(float* p, F32 a, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) p[i] = a.v[i];
 }
+inline float first_lane(F32 a) { return a.v[0]; }
 inline F32 splat(float x) { return lanes<F32>([&](int) { return x; }); }
 inline F32 fma(F32 a, F32 b, F32 c) { return lanes<F32>([&](int i) { return std::fma(a.v[i], b.v[i], c.v[i]); }); }
 inline F32 add(F32 a, F32 b) { return lanes<F32>([&](int i) { return a.v[i] + b.v[i]; }); }
@@ -69,6 +70,20 @@ inline F32 round_even(F32 a) { return lanes<F32>([&](int i) { return std::nearby
 inline F32 first_of_pairs(F32 a) { return lanes<F32>([&](int i) { return a.v[i / 2 * 2]; }); }
 inline F32 second_of_pairs(F32 a) { return lanes<F32>([&](int i) { return a.v[i / 2 * 2 + 1]; }); }
 inline F32 swap_pairs(F32 a) { return lanes<F32>([&](int i) { return a.v[i % 2 == 0 ? i + 1 : i - 1]; }); }
+/// The same two floats in every pair of lanes.
+inline F32 splat_pair(const float* p) { return lanes<F32>([&](int i) { return p[i % 2]; }); }
+/// The first of each pair of lanes, and zero.
+inline F32 keep_first_of_pairs(F32 a) { return lanes<F32>([&](int i) { return i % 2 == 0 ? a.v[i] : 0.0F; }); }
+/// The sums of all pairs of lanes, first those of a.
+inline F32 add_pairs(F32 a, F32 b) {
+  return lanes<F32>([&](int i) {
+    const float* pair = i < 8 ? a.v + 2 * i : b.v + 2 * (i - 8);
+    return pair[0] + pair[1];
+  });
+}
+/// Every lane twice: those of the lower half and those of the upper half.
+inline F32 lower_twice(F32 a) { return lanes<F32>([&](int i) { return a.v[i / 2]; }); }
+inline F32 upper_twice(F32 a) { return lanes<F32>([&](int i) { return a.v[8 + i / 2]; }); }
 inline F32 load_f16(const std::uint16_t* p) { return lanes<F32>([&](int i) { return base::f16_to_f32(p[i]); }); }
 inline void store_f16(std::uint16_t* p, F32 a) {
   for (int i = 0; i < 16; ++i) p[i] = base::f32_to_f16(a.v[i]);

@@ -65,7 +65,7 @@ TEST_F(MainTest, Main_WrongUsageIsStatus2AndOneLine) {
       {{"run", kModel, "-c", "1073741825"}, {"-c", "1073741825", "at most 1073741824"}},
       {{"run", kModel, "--chunk", "0"}, {"--chunk", "0", "at least 1 and at most 8192"}},
       {{"run", kModel, "--chunk", "8193"}, {"--chunk", "8193", "at least 1 and at most 8192"}},
-      {{"run", kModel, "--kv-type", "f64"}, {"--kv-type", "f64", "f32 or f16"}},
+      {{"run", kModel, "--kv-type", "f64"}, {"--kv-type", "f64", "f32, f16, bf16 or q8_0"}},
       {{"run", kModel, "--temp", "-0.5"}, {"--temp", "-0.5", "at least 0"}},
       {{"run", kModel, "--temp", "inf"}, {"--temp", "inf", "at least 0, finite"}},
       {{"run", kModel, "--temp", "nan"}, {"--temp", "nan", "at least 0"}},

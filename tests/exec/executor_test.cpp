@@ -87,7 +87,7 @@ TEST(Executor, ASequenceDoesNotSeeItsNeighbours) {
   const TempDir dir;
   const Loaded loaded(dir.write("tiny.gguf", TinyModel{}.build().build()));
   const Model::Parts& parts = loaded.model->parts();
-  const exec::KvLayout layout{&parts.plan.kernels->kv_f16, parts.plan.spec.n_layers, parts.plan.spec.n_kv_heads,
+  const exec::KvLayout layout{parts.plan.kernels->kv(quant::DType::kF16), parts.plan.spec.n_layers, parts.plan.spec.n_kv_heads,
                               parts.plan.spec.head_dim};
   auto executor = exec::Executor::create(parts.plan, parts.weights, *loaded.engine->parts().pool,
                                          {.max_rows = 200, .max_logit_rows = 8}, layout);

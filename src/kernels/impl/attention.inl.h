@@ -1,235 +1,133 @@
-// Attention of up to four query vectors over one key-value head's cached keys and values.
+// Attention of up to kMaxQueries query vectors over one key-value head's cached keys and values. The softmax is online over
+// blocks of 64 keys, in base 2.
 //
-// Keys lie dimension by dimension, so that sixteen keys are the lanes of q·k and no sum crosses lanes; values lie key by
-// key, so that sixteen dimensions are the lanes of Σ p v. The softmax is online over blocks of 64 keys, in base 2.
-//
-// Canonical order (docs/adr/0001-canonical-sums.md): a score is one chain over dimensions; within a split of 512
-// positions blocks go in order, each adding its keys in order to one chain per dimension, and the row sum in sixteen
-// lanes; splits are reduced on their own and merged in order. The number of queries at once changes nothing.
+// Canonical order (docs/adr/0001-canonical-sums.md): blocks lie at fixed positions within splits of 512; within a split they
+// go in order, and the sum of a query's weights has sixteen lanes; splits are reduced on their own and merged in order. The
+// products with keys and values are those of a class `Products` (attention_floats.inl.h and beside it). The number of
+// queries at once changes nothing: what one does not see has weight zero for it, and a factor of one.
 #pragma once
 
-#include "kernels/impl/elementwise.inl.h"
+#include "kernels/impl/attention_floats.inl.h"
+#include "kernels/impl/attention_softmax.inl.h"
+#if defined(WOOLLY_ISA_AMX)
+#include "kernels/impl/attention_tiles.inl.h"
+#endif
 
 namespace woolly::kernels::WOOLLY_ISA {
 namespace {
 
-constexpr float kLog2E = 1.44269504F;
+inline Visible visible_in_block(const AttentionTask& task, std::size_t c, std::size_t at) {
+  const std::size_t n = task.n_keys[c], first = n > task.window ? n - task.window : 0;
+  const auto bound = [&](std::size_t position) {
+    return position < at ? 0 : position - at < kKvBlock ? position - at : kKvBlock;
+  };
+  return {bound(first), bound(n)};
+}
 
-struct KvF32 {
-  using Element = float;
-  static simd::F32 load(const float* p) { return simd::load(p); }
-  static void store(float* p, simd::F32 a) { simd::store(p, a); }
+/// A query's outputs over the splits so far, not yet divided by the sum of weights.
+struct Merged {
+  float max = -__builtin_inff(), sum = 0.0F;
 };
 
-struct KvF16 {
-  using Element = std::uint16_t;
-  static simd::F32 load(const std::uint16_t* p) { return simd::load_f16(p); }
-  static void store(std::uint16_t* p, simd::F32 a) { simd::store_f16(p, a); }
-};
-
-template <typename Kv>
-void store_key(const float* key, std::size_t head_dim, std::size_t slot, std::uint8_t* keys) noexcept {
-  auto* column = reinterpret_cast<typename Kv::Element*>(keys) + slot;
-  for_lanes(head_dim, [&](std::size_t i, std::size_t count) {
-    typename Kv::Element lanes[16];
-    Kv::store(lanes, load_some(key + i, count));
-    for (std::size_t j = 0; j < count; ++j) column[(i + j) * kKvBlock] = lanes[j];
-  });
-}
-
-template <typename Kv>
-void store_value(const float* value, std::size_t value_dim, std::size_t slot, std::uint8_t* values) noexcept {
-  auto* row = reinterpret_cast<typename Kv::Element*>(values) + slot * padded_head_dim(value_dim);
-  for_lanes(value_dim, [&](std::size_t i, std::size_t count) { Kv::store(row + i, load_some(value + i, count)); });
-}
-
-inline float exp2_of(float x) {
-  float lanes[16];
-  simd::store(lanes, exp2(simd::splat(x)));
-  return lanes[0];
-}
-
-/// What the online softmax of one query knows of a run of keys.
-struct Softmax {
-  float max = -__builtin_inff();
-  simd::F32 sum = simd::splat(0.0F);  // in sixteen lanes
-};
-
-/// Scores of one block, in base 2: scores[c][64] = scale * log2(e) * q·k; -inf beyond a query's keys.
-template <typename Kv, std::size_t kQueries>
-inline void score_block(const AttentionTask& task, const typename Kv::Element* keys,
-                        const std::size_t (&n_valid)[kQueries], float* const (&scores)[kQueries]) {
-  const simd::F32 scale = simd::splat(task.scale * kLog2E);
-  for (std::size_t j = 0; j < kKvBlock; j += 16 * simd::kKeyVectors) {
-    simd::F32 sums[kQueries][simd::kKeyVectors];
-    WOOLLY_UNROLL
-    for (std::size_t c = 0; c < kQueries; ++c) {
-      WOOLLY_UNROLL
-      for (std::size_t v = 0; v < simd::kKeyVectors; ++v) sums[c][v] = simd::splat(0.0F);
-    }
-    for (std::size_t d = 0; d < task.head_dim; ++d) {
-      WOOLLY_UNROLL
-      for (std::size_t v = 0; v < simd::kKeyVectors; ++v) {
-        const simd::F32 k = Kv::load(keys + d * kKvBlock + j + 16 * v);
-        WOOLLY_UNROLL
-        for (std::size_t c = 0; c < kQueries; ++c) sums[c][v] = simd::fma(k, simd::splat(task.queries[c][d]), sums[c][v]);
-      }
-    }
-    WOOLLY_UNROLL
-    for (std::size_t c = 0; c < kQueries; ++c) {
-      WOOLLY_UNROLL
-      for (std::size_t v = 0; v < simd::kKeyVectors; ++v) {
-        simd::store(scores[c] + j + 16 * v, simd::mul(sums[c][v], scale));
-      }
-    }
-  }
-  for (std::size_t c = 0; c < kQueries; ++c) {
-    for (std::size_t i = n_valid[c]; i < kKvBlock; ++i) scores[c][i] = -__builtin_inff();
+/// Adds the outputs of a split to `out` [padded].
+template <typename Products>
+inline void merge(const Products& products, std::size_t c, const Softmax& split, std::size_t padded, Merged& merged,
+                  float* out) {
+  const float max = split.max > merged.max ? split.max : merged.max;
+  const float keep = exp2_of_negative(merged.max - max), take = exp2_of_negative(split.max - max);
+  merged = {max, merged.sum * keep + simd::reduce_add(split.sum) * take};
+  for (std::size_t d = 0; d < padded; d += 16) {
+    const simd::F32 kept = simd::mul(simd::load(out + d), simd::splat(keep));
+    simd::store(out + d, simd::fma(products.split_output(c, d), simd::splat(take), kept));
   }
 }
 
-/// Turns the scores of a block into weights and returns the factor by which what came before shrinks.
-inline float weigh_block(float* scores, Softmax& state) {
-  simd::F32 most = simd::load(scores);
-  for (std::size_t i = 16; i < kKvBlock; i += 16) most = simd::max(most, simd::load(scores + i));
-  const float block_max = simd::reduce_max(most);
-  const float max = block_max > state.max ? block_max : state.max;
-  const float shrink = exp2_of(state.max - max);
-  state.max = max;
-  state.sum = simd::mul(state.sum, simd::splat(shrink));
-  for (std::size_t i = 0; i < kKvBlock; i += 16) {
-    const simd::F32 p = exp2(simd::sub(simd::load(scores + i), simd::splat(max)));
-    simd::store(scores + i, p);
-    state.sum = simd::add(state.sum, p);
+template <typename Products>
+void attend(const AttentionTask& task) noexcept {
+  Products products(task);
+  const std::size_t n = task.n_queries, padded = padded_value_dim(task.value_dim);
+  float* out = products.scratch().out;
+  clear(out, n * padded);
+  Merged merged[kMaxQueries];
+  std::size_t first_key = task.n_keys[0], n_keys = 0;
+  for (std::size_t c = 0; c < n; ++c) {
+    const std::size_t end = task.n_keys[c], begin = end > task.window ? end - task.window : 0;
+    first_key = begin < first_key ? begin : first_key;
+    n_keys = end > n_keys ? end : n_keys;
   }
-  return shrink;
-}
-
-/// outputs[c] = outputs[c] * shrink[c] + Σ_key weights[c][key] * value[key], for kVectors vectors of dimensions.
-template <typename Kv, std::size_t kQueries, std::size_t kVectors>
-inline void add_values(const typename Kv::Element* values, std::size_t stride, const std::size_t (&n_valid)[kQueries],
-                       float* const (&weights)[kQueries], const float (&shrink)[kQueries],
-                       float* const (&outputs)[kQueries], std::size_t d) {
-  simd::F32 sums[kQueries][kVectors];
-  std::size_t n_all = kKvBlock, n_any = 0;
-  WOOLLY_UNROLL
-  for (std::size_t c = 0; c < kQueries; ++c) {
-    n_all = n_valid[c] < n_all ? n_valid[c] : n_all;
-    n_any = n_valid[c] > n_any ? n_valid[c] : n_any;
-    WOOLLY_UNROLL
-    for (std::size_t v = 0; v < kVectors; ++v) {
-      sums[c][v] = simd::mul(simd::load(outputs[c] + d + 16 * v), simd::splat(shrink[c]));
-    }
-  }
-  for (std::size_t key = 0; key < n_all; ++key) {
-    WOOLLY_UNROLL
-    for (std::size_t v = 0; v < kVectors; ++v) {
-      const simd::F32 value = Kv::load(values + key * stride + d + 16 * v);
-      WOOLLY_UNROLL
-      for (std::size_t c = 0; c < kQueries; ++c) sums[c][v] = simd::fma(value, simd::splat(weights[c][key]), sums[c][v]);
-    }
-  }
-  for (std::size_t key = n_all; key < n_any; ++key) {  // the diagonal: not every query sees these keys
-    WOOLLY_UNROLL
-    for (std::size_t v = 0; v < kVectors; ++v) {
-      const simd::F32 value = Kv::load(values + key * stride + d + 16 * v);
-      WOOLLY_UNROLL
-      for (std::size_t c = 0; c < kQueries; ++c) {
-        if (key < n_valid[c]) sums[c][v] = simd::fma(value, simd::splat(weights[c][key]), sums[c][v]);
-      }
-    }
-  }
-  WOOLLY_UNROLL
-  for (std::size_t c = 0; c < kQueries; ++c) {
-    WOOLLY_UNROLL
-    for (std::size_t v = 0; v < kVectors; ++v) {
-      simd::store(outputs[c] + d + 16 * v, sums[c][v]);
-    }
-  }
-}
-
-inline void clear(float* p, std::size_t n) { __builtin_memset(p, 0, n * sizeof(float)); }
-
-/// One split: softmax state and outputs (not yet divided by the sum) over positions [begin, end).
-template <typename Kv, std::size_t kQueries>
-inline void attend_split(const AttentionTask& task, std::size_t begin, std::size_t end,
-                         float* const (&scores)[kQueries], Softmax (&state)[kQueries],
-                         float* const (&outputs)[kQueries]) {
-  const std::size_t stride = padded_head_dim(task.value_dim);
-  for (std::size_t c = 0; c < kQueries; ++c) clear(outputs[c], stride);
-  for (std::size_t at = begin; at < end; at += kKvBlock) {
-    const std::uint8_t* block = task.blocks[at / kKvBlock];
-    std::size_t n_valid[kQueries];
-    float shrink[kQueries];
-    for (std::size_t c = 0; c < kQueries; ++c) {
-      const std::size_t n = task.n_keys[c] > at ? task.n_keys[c] - at : 0;
-      n_valid[c] = n < kKvBlock ? n : kKvBlock;
-    }
-    score_block<Kv, kQueries>(task, reinterpret_cast<const typename Kv::Element*>(block + task.key_offset), n_valid,
-                              scores);
-    for (std::size_t c = 0; c < kQueries; ++c) shrink[c] = n_valid[c] == 0 ? 1.0F : weigh_block(scores[c], state[c]);
-    const auto* values = reinterpret_cast<const typename Kv::Element*>(block + task.value_offset);
-    std::size_t d = 0;
-    for (; d + 16 * simd::kValueVectors <= stride; d += 16 * simd::kValueVectors) {
-      add_values<Kv, kQueries, simd::kValueVectors>(values, stride, n_valid, scores, shrink, outputs, d);
-    }
-    for (; d < stride; d += 16) add_values<Kv, kQueries, 1>(values, stride, n_valid, scores, shrink, outputs, d);
-  }
-}
-
-template <typename Kv, std::size_t kQueries>
-inline void attend_queries(const AttentionTask& task) {
-  const std::size_t stride = padded_head_dim(task.value_dim);
-  float* scores[kQueries];
-  float* split_out[kQueries];
-  float* out[kQueries];
-  float max[kQueries], sum[kQueries];
-  std::size_t n_keys = 0;
-  for (std::size_t c = 0; c < kQueries; ++c) {
-    scores[c] = task.scratch + c * (kKvBlock + 2 * stride);
-    split_out[c] = scores[c] + kKvBlock;
-    out[c] = split_out[c] + stride;
-    clear(out[c], stride);
-    max[c] = -__builtin_inff();
-    sum[c] = 0.0F;
-    n_keys = task.n_keys[c] > n_keys ? task.n_keys[c] : n_keys;
-  }
-  for (std::size_t begin = 0; begin < n_keys; begin += kKvSplit) {
+  const std::size_t at_once = blocks_at_once(n), n_blocks = (n_keys + kKvBlock - 1) / kKvBlock;
+  for (std::size_t begin = first_key / kKvSplit * kKvSplit; begin < n_keys; begin += kKvSplit) {
     const std::size_t end = begin + kKvSplit < n_keys ? begin + kKvSplit : n_keys;
-    Softmax state[kQueries];
-    attend_split<Kv, kQueries>(task, begin, end, scores, state, split_out);
-    for (std::size_t c = 0; c < kQueries; ++c) {
-      if (task.n_keys[c] <= begin) continue;
-      const float merged = state[c].max > max[c] ? state[c].max : max[c];
-      const float keep = exp2_of(max[c] - merged), take = exp2_of(state[c].max - merged);
-      max[c] = merged;
-      sum[c] = sum[c] * keep + simd::reduce_add(state[c].sum) * take;
-      for (std::size_t d = 0; d < stride; d += 16) {
-        const simd::F32 kept = simd::mul(simd::load(out[c] + d), simd::splat(keep));
-        simd::store(out[c] + d, simd::fma(simd::load(split_out[c] + d), simd::splat(take), kept));
+    Softmax state[kMaxQueries];
+    bool sees_any[kMaxQueries] = {};
+    products.begin_split();
+    const std::size_t first_block = (begin > first_key ? begin : first_key) / kKvBlock;
+    const std::size_t end_block = (end + kKvBlock - 1) / kKvBlock;
+    for (std::size_t first = first_block; first < end_block; first += at_once) {
+      const std::size_t last = first + at_once < end_block ? first + at_once : end_block;  // one behind it
+      const auto source = [&](std::size_t block, std::size_t offset, std::size_t next, std::size_t next_offset) {
+        const std::size_t n_positions = end - block * kKvBlock;
+        return KvSource{task.blocks[block] + offset, n_positions < kKvBlock ? n_positions : kKvBlock,
+                        task.blocks[next < n_blocks ? next : block] + next_offset};
+      };
+      for (std::size_t block = first; block < last; ++block) {
+        const bool is_last = block + 1 == last;
+        products.score(source(block, task.key_offset, is_last ? first : block + 1,
+                              is_last ? task.value_offset : task.key_offset),
+                       block - first);
       }
+      products.finish_scores();
+      float shrink[kMaxQueries];  // [blocks at once, n]
+      for (std::size_t block = first; block < last; ++block) {
+        const std::size_t slot = block - first;
+        for (std::size_t c = 0; c < n; ++c) {
+          const Visible visible = visible_in_block(task, c, block * kKvBlock);
+          if (visible.begin < visible.end) {
+            sees_any[c] = true;
+            shrink[slot * n + c] = products.weigh(c, slot, visible, state[c]);
+          } else {
+            shrink[slot * n + c] = 1.0F;
+            products.hide(c, slot);
+          }
+        }
+      }
+      for (std::size_t block = first; block < last; ++block) {
+        const bool is_last = block + 1 == last;
+        products.add_values(source(block, task.value_offset, block + 1, is_last ? task.key_offset : task.value_offset),
+                            block - first, shrink + (block - first) * n);
+      }
+      products.finish_values();
+    }
+    for (std::size_t c = 0; c < n; ++c) {
+      if (sees_any[c]) merge(products, c, state[c], padded, merged[c], out + c * padded);
     }
   }
-  for (std::size_t c = 0; c < kQueries; ++c) {
+  for (std::size_t c = 0; c < n; ++c) {
+    float factor = 1.0F;
+    if (task.sinks != nullptr) {
+      const float sink = task.sinks[c] * kLog2E, max = sink > merged[c].max ? sink : merged[c].max;
+      factor = exp2_of_negative(merged[c].max - max);
+      merged[c].sum = merged[c].sum * factor + exp2_of_negative(sink - max);
+    }
     for_lanes(task.value_dim, [&](std::size_t i, std::size_t count) {
-      store_some(task.outputs[c] + i, simd::div(simd::load(out[c] + i), simd::splat(sum[c])), count);
+      const simd::F32 scaled = simd::mul(simd::load(out + c * padded + i), simd::splat(factor));
+      store_some(task.outputs[c] + i, simd::div(scaled, simd::splat(merged[c].sum)), count);
     });
   }
 }
 
+#if defined(WOOLLY_ISA_AMX)
 template <typename Kv>
-void attend(const AttentionTask& task) noexcept {
-  switch (task.n_queries) {
-    case 1: return attend_queries<Kv, 1>(task);
-    case 2: return attend_queries<Kv, 2>(task);
-    case 3: return attend_queries<Kv, 3>(task);
-    default: return attend_queries<Kv, 4>(task);
-  }
-}
+using ProductsOf = TileProducts<Kv>;
+#else
+template <typename Kv>
+using ProductsOf = FloatProducts<Kv>;
+#endif
 
-template <typename Kv>
+/// Products<Kv> is what multiplies.
+template <typename Kv, template <typename> typename Products = ProductsOf>
 constexpr KvKernels kv_kernels() {
-  return {sizeof(typename Kv::Element), store_key<Kv>, store_value<Kv>, attend<Kv>};
+  return {Kv::kType, store_key<Kv>, store_value<Kv>, attend<Products<Kv>>};
 }
 
 }  // namespace

@@ -43,11 +43,22 @@ inline simd::F32 exp(simd::F32 x) {
   return scale_by_power(exp_reduced(r), n);
 }
 
-/// 2^x.
-inline simd::F32 exp2(simd::F32 x) {
-  x = simd::min(simd::splat(130.0F), simd::max(simd::splat(-151.0F), x));
-  const simd::F32 n = simd::round_even(x);
-  return scale_by_power(exp_reduced(simd::mul(simd::sub(x, n), simd::splat(0.693147181F))), n);
+/// 2^x for x <= 0, exactly 1 at 0; zero below 2^-125.5, so that no result is below the normal numbers. The polynomial is
+/// that of exp2f in the Cephes library (S. Moshier), twice.
+inline simd::F32 exp2_of_negative(simd::F32 x) {
+  x = simd::max(simd::splat(-126.0F), x);
+  const simd::F32 rounder = simd::splat(0x1.8p23F);  // a float of this size has no bits behind the point
+  const simd::F32 rounded = simd::add(x, rounder);
+  const simd::F32 r = simd::sub(x, simd::sub(rounded, rounder));
+  simd::F32 p = simd::splat(2 * 1.535336188319500e-4F);
+  p = simd::fma(p, r, simd::splat(2 * 1.339887440266574e-3F));
+  p = simd::fma(p, r, simd::splat(2 * 9.618437357674640e-3F));
+  p = simd::fma(p, r, simd::splat(2 * 5.550332471162809e-2F));
+  p = simd::fma(p, r, simd::splat(2 * 2.402264791363012e-1F));
+  p = simd::fma(p, r, simd::splat(2 * 6.931472028550421e-1F));
+  p = simd::fma(p, r, simd::splat(2.0F));
+  // The low bits of `rounded` are the exponent, -126 to 0; half of the power, which is zero for the lowest.
+  return simd::mul(p, simd::as_f32(simd::shift_left<23>(simd::add(simd::as_i32(rounded), simd::splat_i32(126)))));
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ extern const MatmulKernels kMatmulsOf256;  ///< Types with blocks of 256.
 namespace woolly::kernels::WOOLLY_ISA {
 
 extern const MatmulKernels kMatmulsOfFloats;
+extern const KvKernels kKvs[kKvTypes];
 extern const KernelTable kTable;
 
 }  // namespace woolly::kernels::WOOLLY_ISA

@@ -1,5 +1,4 @@
 // The table of one instruction set. Compiled once for each.
-#include "kernels/impl/attention.inl.h"
 #include "kernels/impl/elementwise.inl.h"
 #include "kernels/impl/parts.h"
 #include "kernels/impl/roof.inl.h"
@@ -21,8 +20,7 @@ const KernelTable kTable = {
     .swiglu = swiglu,
     .rope_adjacent = rope_adjacent,
     .rope_halves = rope_halves,
-    .kv_f32 = kv_kernels<KvF32>(),
-    .kv_f16 = kv_kernels<KvF16>(),
+    .kvs = kKvs,
     .read_stream = read_stream,
     .integer_loop = integer_loop,
     .float_loop = float_loop,

@@ -1,0 +1,58 @@
+// The online softmax of attention, in base 2, over blocks of 64 scores.
+#pragma once
+
+#include "kernels/impl/exp.inl.h"
+#include "kernels/kernel_table.h"
+
+namespace woolly::kernels::WOOLLY_ISA {
+namespace {
+
+constexpr float kLog2E = 1.44269504F;
+
+inline float exp2_of_negative(float x) { return simd::first_lane(exp2_of_negative(simd::splat(x))); }
+
+/// What is known of a query's scores so far.
+struct Softmax {
+  float max = -__builtin_inff();
+  simd::F32 sum = simd::splat(0.0F);  ///< Of weights 2^(score - max), in sixteen lanes.
+
+  /// Takes a block's largest score into account; returns the factor by which what was before shrinks.
+  float rise(float block_max) {
+    if (!(block_max > max)) return 1.0F;
+    const float shrink = exp2_of_negative(max - block_max);
+    max = block_max;
+    sum = simd::mul(sum, simd::splat(shrink));
+    return shrink;
+  }
+};
+
+/// The positions of a block that a query sees.
+struct Visible {
+  std::size_t begin, end;
+};
+
+/// soft_cap * tanh(x / soft_cap), lane by lane.
+inline simd::F32 capped(simd::F32 x, float soft_cap) {
+  const simd::F32 e = exp(simd::mul(x, simd::splat(2.0F / soft_cap)));
+  const simd::F32 one = simd::splat(1.0F);
+  const simd::F32 tanh = simd::sub(one, simd::div(simd::splat(2.0F), simd::add(e, one)));
+  return simd::mul(tanh, simd::splat(soft_cap));
+}
+
+/// Caps q·k, hides what is not visible, and returns the factor that makes scores in base 2 of the 64 numbers.
+inline float prepare_scores(const AttentionTask& task, Visible visible, float* scores) {
+  float factor = task.scale * kLog2E;
+  if (task.soft_cap != 0.0F) {
+    for (std::size_t i = 0; i < kKvBlock; i += 16) {
+      const simd::F32 scaled = simd::mul(simd::load(scores + i), simd::splat(task.scale));
+      simd::store(scores + i, capped(scaled, task.soft_cap));
+    }
+    factor = kLog2E;
+  }
+  for (std::size_t i = 0; i < visible.begin; ++i) scores[i] = -__builtin_inff();
+  for (std::size_t i = visible.end; i < kKvBlock; ++i) scores[i] = -__builtin_inff();
+  return factor;
+}
+
+}  // namespace
+}  // namespace woolly::kernels::WOOLLY_ISA
