@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "bench/attention.h"
 #include "bench/calls.h"
 #include "bench/kernels.h"
 #include "bench/report.h"
@@ -18,6 +19,16 @@ std::string to_json(const KernelReport& report, const Provenance& provenance);
 
 /// A header and a line for each row, which has the roofs that it is held against.
 std::string to_csv(const KernelReport& report, const Provenance& provenance);
+
+std::string to_text(const AttentionReport& report, const Provenance& provenance);
+
+/// {"machine", "keys_and_values": "cached" or "memory", "rows": [{"type", "head", "keys", "queries", "kernels",
+/// "gflops", "spread", "gbytes_per_second", "float_share", "bf16_share", "read_share"}]} and more beside. Shares and
+/// spreads are fractions, null where they were not measured.
+std::string to_json(const AttentionReport& report, const Provenance& provenance);
+
+/// A header and a line for each row.
+std::string to_csv(const AttentionReport& report, const Provenance& provenance);
 
 std::string to_text(const CallReport& report, const Provenance& provenance);
 

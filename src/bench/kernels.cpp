@@ -326,21 +326,6 @@ class KernelBench {
   std::vector<Case> cases_;
 };
 
-/// Adds what can be seen of the roofs now to `roofs`, which has a row for each table that was asked for.
-Status measure_roofs(os::ThreadPool& pool, const KernelOptions& options, std::vector<TableRoof>& roofs) {
-  double reads = 0;
-  for (const KernelTable* table : kernels::available_tables()) {
-    const auto same = std::ranges::find(roofs, table, &TableRoof::table);
-    const bool is_best = table == kernels::available_tables().back();
-    if (same == roofs.end() && !is_best) continue;
-    WOOLLY_TRY(const Roof roof, measure_roof(*table, pool, options.effort.roof));
-    reads = std::max(reads, roof.read_bytes_per_second);
-    if (same != roofs.end()) same->roof = best_of(same->roof, roof);
-  }
-  for (TableRoof& row : roofs) row.roof.read_bytes_per_second = std::max(row.roof.read_bytes_per_second, reads);
-  return {};
-}
-
 Status check_libraries(const std::vector<quant::DType>& types) {
   const std::span<const BlasLibrary> libraries = blas_libraries();
   if (libraries.empty()) {
@@ -366,22 +351,14 @@ void hold_against_roof(KernelReport& report) {
     row.ops_share = row.ops_per_second.median / report.ops_roof(row);
     complain(*row.ops_share, "the arithmetic");
     if (!report.is_from_memory) continue;
-    row.read_share = row.bytes_per_second / report.roof_of(row.isa).read_bytes_per_second;
+    row.read_share = row.bytes_per_second / find_roof(report.roofs, row.isa)->read_bytes_per_second;
     complain(*row.read_share, "the read bandwidth");
   }
 }
 
 }  // namespace
 
-bool KernelReport::has_roof(const KernelRow& row) const {
-  return std::ranges::any_of(roofs, [&](const TableRoof& roof) { return row.isa == roof.table->name; });
-}
-
-const Roof& KernelReport::roof_of(std::string_view isa) const {
-  const auto same = std::ranges::find_if(roofs, [&](const TableRoof& row) { return isa == row.table->name; });
-  WOOLLY_ASSERT(same != roofs.end());
-  return same->roof;
-}
+bool KernelReport::has_roof(const KernelRow& row) const { return find_roof(roofs, row.isa) != nullptr; }
 
 double KernelReport::ops_roof(const KernelRow& row) const {
   const auto same = std::ranges::find_if(roofs, [&](const TableRoof& of) { return row.isa == of.table->name; });
@@ -402,10 +379,10 @@ Result<KernelReport> run_kernel_bench(os::ThreadPool& pool, const KernelOptions&
   WOOLLY_CHECK(bench.prepare());
   if (options.with_roof) {
     for (const KernelTable* table : options.tables) report.roofs.push_back({table, {}});
-    WOOLLY_CHECK(measure_roofs(pool, options, report.roofs));
+    WOOLLY_CHECK(measure_roofs(pool, options.effort.roof, report.roofs));
   }
   bench.run();
-  if (options.with_roof) WOOLLY_CHECK(measure_roofs(pool, options, report.roofs));
+  if (options.with_roof) WOOLLY_CHECK(measure_roofs(pool, options.effort.roof, report.roofs));
   for (Case& c : bench.cases()) {
     const Summary rate = summarize(std::move(c.rates));
     const double bytes = rate.median / c.matrix->ops(c.n_columns) * c.matrix->bytes();

@@ -64,12 +64,6 @@ struct KernelRow {
   [[nodiscard]] double ops_per_byte() const { return ops_per_second.median / bytes_per_second; }
 };
 
-/// The roofs of one table, the better of before and after; reads are those of the best table.
-struct TableRoof {
-  const kernels::KernelTable* table;
-  Roof roof;
-};
-
 struct KernelReport {
   std::string machine;  ///< Processor and threads.
   std::size_t n_threads = 0;
@@ -80,8 +74,6 @@ struct KernelReport {
 
   /// Whether `roofs` has the table of a row.
   [[nodiscard]] bool has_roof(const KernelRow& row) const;
-  /// Of the table of that name, which `roofs` has.
-  [[nodiscard]] const Roof& roof_of(std::string_view isa) const;
   /// The rate of the arithmetic that a row is held against.
   [[nodiscard]] double ops_roof(const KernelRow& row) const;
 };

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "kernels/dispatch.h"
 #include "os/cpu.h"
 #include "os/memory.h"
 
@@ -110,6 +111,25 @@ Roof best_of(const Roof& a, const Roof& b) {
   return {std::max(a.read_bytes_per_second, b.read_bytes_per_second),
           std::max(a.integer_ops_per_second, b.integer_ops_per_second), std::max(a.bytes, b.bytes),
           std::max(a.float_ops_per_second, b.float_ops_per_second), std::max(a.bf16_ops_per_second, b.bf16_ops_per_second)};
+}
+
+Status measure_roofs(os::ThreadPool& pool, const RoofEffort& effort, std::vector<TableRoof>& roofs) {
+  double reads = 0;
+  for (const kernels::KernelTable* table : kernels::available_tables()) {
+    const auto same = std::ranges::find(roofs, table, &TableRoof::table);
+    const bool is_best = table == kernels::available_tables().back();
+    if (same == roofs.end() && !is_best) continue;
+    WOOLLY_TRY(const Roof roof, measure_roof(*table, pool, effort));
+    reads = std::max(reads, roof.read_bytes_per_second);
+    if (same != roofs.end()) same->roof = best_of(same->roof, roof);
+  }
+  for (TableRoof& row : roofs) row.roof.read_bytes_per_second = std::max(row.roof.read_bytes_per_second, reads);
+  return {};
+}
+
+const Roof* find_roof(const std::vector<TableRoof>& roofs, std::string_view isa) {
+  const auto same = std::ranges::find_if(roofs, [&](const TableRoof& row) { return isa == row.table->name; });
+  return same == roofs.end() ? nullptr : &same->roof;
 }
 
 }  // namespace woolly::bench

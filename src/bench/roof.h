@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "kernels/kernel_table.h"
 #include "os/thread_pool.h"
@@ -38,5 +40,18 @@ Result<Roof> measure_roof(const kernels::KernelTable& table, os::ThreadPool& poo
 
 /// The better of two measurements: a roof is what the machine can do.
 Roof best_of(const Roof& a, const Roof& b);
+
+/// The roofs of one table; reads are those of the best table.
+struct TableRoof {
+  const kernels::KernelTable* table;
+  Roof roof;
+};
+
+/// Raises `roofs`, which has a row for each table that is wanted, to what can be seen now. kLimitExceeded where there
+/// is no memory.
+Status measure_roofs(os::ThreadPool& pool, const RoofEffort& effort, std::vector<TableRoof>& roofs);
+
+/// Of the table of that name; nullptr where `roofs` does not have it.
+const Roof* find_roof(const std::vector<TableRoof>& roofs, std::string_view isa);
 
 }  // namespace woolly::bench

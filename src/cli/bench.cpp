@@ -181,13 +181,16 @@ Action declare_bench(CLI::App& app) {
       "Kernels: a product and its sum are two operations, bytes are those of the weights. Of ops: the share of what\n"
       "the table does at most, in int8 products, for F32, F16 and BF16 in float32 multiply-adds, or for BF16 in products\n"
       "of bfloat16 where it has them.\n"
+      "Attention: four operations for each dimension, query and key; the softmax is not counted. Bytes are those of\n"
+      "keys and values, which the queries of a call read once.\n"
       "\n"
       "Examples:\n"
       "  woolly bench smollm2:135m -p 16 -n 8 -r 1 --no-roof\n"
       "  woolly bench smollm2:135m -p 16,32 -n 0 -r 1 --no-roof --csv\n"
       "  woolly bench smollm2:135m -p 16 -n 8 -r 1 --no-roof --profile\n"
       "  woolly bench smollm2:135m --speculate --accept 0,0.9 -n 32 -r 1\n"
-      "  woolly bench --kernels --types Q4_K,Q8_0 --shapes 64x256 --columns 1,8 -r 1 --no-roof");
+      "  woolly bench --kernels --types Q4_K,Q8_0 --shapes 64x256 --columns 1,8 -r 1 --no-roof\n"
+      "  woolly bench --kernels --attention --types F16 --heads 64 --keys 512 -r 1 --no-roof");
   return [arguments] { return run_command(*arguments); };
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/attention.h"
 #include "bench/kernels.h"
 #include "woolly/error.h"
 
@@ -37,10 +38,14 @@ class KernelArguments {
  private:
   [[nodiscard]] Status run_products(const Common& common) const;
   [[nodiscard]] Status run_calls(const Common& common) const;
+  [[nodiscard]] Status run_attention(const Common& common) const;
 
   bool are_given_ = false;
   bool of_calls_ = false;
-  bench::KernelOptions options_;  ///< Without tables, products have the one that an engine would choose, calls all.
+  bool of_attention_ = false;
+  /// Without types, they are all; without tables, it is the one that an engine would choose, but all for calls.
+  bench::KernelOptions options_;
+  bench::AttentionOptions attention_;  ///< What is not in `options_`.
 };
 
 }  // namespace woolly::cli

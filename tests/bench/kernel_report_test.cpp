@@ -62,6 +62,51 @@ TEST(KernelReport, TextShowsRowsAndRoofs) {
   }
 }
 
+AttentionReport some_attention() {
+  AttentionReport report;
+  report.machine = "Processor, 2 threads";
+  report.n_threads = 2;
+  report.is_from_memory = true;
+  const kernels::KernelTable* scalar = kernels::available_tables().front();
+  report.roofs = {{scalar, Roof{40e9, 900e9, 1U << 30U, 230e9, 0}}};
+  report.rows = {{quant::DType::kF16, 64, 4, 512, scalar, {92e9, 0.01}, 23e9, 0.4, std::nullopt, 0.575},
+                 {quant::DType::kQ8_0, 128, 64, 4096, scalar, {46e9, 0.02}, 12e9, 0.2, 0.125, std::nullopt}};
+  report.errors = {"error of the roof"};
+  return report;
+}
+
+TEST(AttentionReport, TextShowsRowsAndRoofs) {
+  EXPECT_EQ(to_text(some_attention(), {"0.1", ""}),
+            "Processor, 2 threads, woolly 0.1\nattention, keys and values from memory\n"
+            "roofs of scalar: int8 900 GOPS, float32 230 GOPS, reads 40.0 GB/s\n\n"
+            "type    head     keys  queries  kernels         GFLOPS   spread     GB/s"
+            "  of float32  of bfloat16  of reads\n"
+            "F16       64      512        4  scalar           92.00    1.0 %    23.00"
+            "      40.0 %                 57.5 %\n"
+            "Q8_0     128     4096       64  scalar           46.00    2.0 %    12.00"
+            "      20.0 %       12.5 %          \n");
+}
+
+TEST(AttentionReport, JsonAndCsvHaveEachRow) {
+  const json parsed = json::parse(to_json(some_attention(), {"0.1", "woolly bench --kernels --attention"}));
+  EXPECT_EQ(parsed["machine"], "Processor, 2 threads");
+  EXPECT_EQ(parsed["keys_and_values"], "memory");
+  ASSERT_EQ(parsed["rows"].size(), 2u);
+  EXPECT_EQ(parsed["rows"][0], json::parse(R"({"type": "F16", "head": 64, "keys": 512, "queries": 4,
+      "kernels": "scalar", "gflops": 92.0, "spread": 0.01, "gbytes_per_second": 23.0, "float_share": 0.4,
+      "bf16_share": null, "read_share": 0.575})"));
+  EXPECT_EQ(parsed["rows"][1]["bf16_share"], 0.125);
+  EXPECT_EQ(parsed["roofs"]["scalar"]["read_bytes_per_second"], 40e9);
+  EXPECT_EQ(parsed["errors"], json({"error of the roof"}));
+  EXPECT_EQ(to_csv(some_attention(), {"0.1", "woolly bench --kernels --attention"}),
+            "machine,version,keys_and_values,type,head,keys,queries,kernels,gflops,spread,gbytes_per_second,"
+            "float_share,bf16_share,read_share,command\n"
+            "\"Processor, 2 threads\",0.1,memory,F16,64,512,4,scalar,92.0000,0.0100,23.0000,0.4000,,0.5750,"
+            "woolly bench --kernels --attention\n"
+            "\"Processor, 2 threads\",0.1,memory,Q8_0,128,4096,64,scalar,46.0000,0.0200,12.0000,0.2000,0.1250,,"
+            "woolly bench --kernels --attention\n");
+}
+
 CallReport some_calls() {
   CallReport report;
   report.machine = "Processor, 1 thread";

@@ -48,6 +48,33 @@ TEST_F(BenchKernelsTest, BenchKernels_MeasuresCalls) {
   EXPECT_GT(report["rows"][0]["ns"], 0);
 }
 
+TEST_F(BenchKernelsTest, BenchKernels_MeasuresAttention) {
+  const std::vector<std::string> arguments = {"bench", "--kernels", "--attention", "--types",   "F16,Q8_0", "--heads",
+                                              "32",    "--queries", "1,3",         "--keys",    "100",      "--isa",
+                                              "scalar", "--no-roof", "-r",         "1",         "-t",       "2"};
+  std::vector<std::string> as_json = arguments, as_csv = arguments;
+  as_json.push_back("--json");
+  as_csv.push_back("--csv");
+  const Outcome outcome = woolly(as_json);
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const json report = json::parse(outcome.out);
+  EXPECT_EQ(report["keys_and_values"], "cached");
+  EXPECT_EQ(report["command"],
+            "woolly bench --kernels --attention --types F16,Q8_0 --heads 32 --queries 1,3 --keys 100 --isa scalar "
+            "--no-roof -t 2 -r 1");
+  ASSERT_EQ(report["rows"].size(), 4u);
+  EXPECT_EQ(report["rows"][1]["type"], "F16");
+  EXPECT_EQ(report["rows"][1]["queries"], 3);
+  EXPECT_EQ(report["rows"][3]["kernels"], "scalar");
+  EXPECT_GT(report["rows"][3]["gflops"], 0);
+  EXPECT_EQ(report["rows"][3]["float_share"], nullptr);
+
+  const Outcome table = woolly(as_csv);
+  ASSERT_EQ(table.status, 0) << table.err;
+  EXPECT_EQ(std::ranges::count(table.out, '\n'), 5);
+  EXPECT_NE(table.out.find(",cached,Q8_0,32,100,3,scalar,"), std::string::npos) << table.out;
+}
+
 TEST_F(BenchKernelsTest, BenchKernels_WrongFlagsAreOneClearLine) {
   struct Case {
     std::vector<std::string> arguments;
@@ -68,6 +95,13 @@ TEST_F(BenchKernelsTest, BenchKernels_WrongFlagsAreOneClearLine) {
       {{"--isa", "pentium"}, 2, {"--isa", "\"pentium\"", "allowed are scalar"}},
       {{"--blas", "--cold"}, 2, {"--blas", "--cold"}},
       {{"--calls", "--types", "F32"}, 2, {"--types", "--calls"}},
+      {{"--attention", "--types", "Q4_K"}, 1, {"Q4_K", "allowed are F32, F16, BF16, Q8_0"}},
+      {{"--attention", "--heads", "0"}, 2, {"--heads", "\"0\"", "from 1 to 1024"}},
+      {{"--attention", "--queries", "4,65"}, 2, {"--queries", "\"65\"", "from 1 to 64"}},
+      {{"--attention", "--keys", "x"}, 2, {"--keys", "\"x\"", "from 1 to 1048576"}},
+      {{"--attention", "--columns", "1"}, 2, {"--columns", "--attention"}},
+      {{"--attention", "--calls"}, 2, {"--calls", "--attention"}},
+      {{"--keys", "1"}, 2, {"--keys", "--attention"}},
       {{"-p", "16"}, 2, {"-p", "--kernels"}},
       {{"--mmap"}, 2, {"--mmap", "--kernels"}},
       {{kModel}, 2, {"MODEL", "--kernels"}},
