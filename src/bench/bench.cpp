@@ -20,7 +20,7 @@ struct Contender {
 std::vector<PeerResult> compare(const std::vector<Contender>& contenders, double ours) {
   std::vector<PeerResult> results;
   for (const Contender& contender : contenders) {
-    if (contender.has_failed) continue;
+    if (contender.has_failed || contender.rates.empty()) continue;
     const double rate = summarize(contender.rates).median;
     const auto same = std::ranges::find(results, contender.peer->name, &PeerResult::name);
     if (same == results.end()) {
@@ -70,7 +70,7 @@ class Bench {
   }
 
   void run_contender(Contender& contender, const Test& test) {
-    if (contender.has_failed) return;
+    if (contender.has_failed || !contender.peer->measures(test)) return;
     const Result<double> rate = run_peer(*contender.peer, path_, test, report_.n_threads);
     if (rate) return contender.rates.push_back(rate.value());
     contender.has_failed = true;

@@ -28,7 +28,10 @@ exec::KvLayout layout_of(const plan::Plan& plan, KvType kv_type) {
 
 }  // namespace
 
-std::string Test::name() const { return fmt::format("{}{}", kind == Kind::kPrompt ? "pp" : "tg", n); }
+std::string Test::name() const {
+  return fmt::format("{}{}{}{}", kind == Kind::kPrompt ? "pp" : "tg", n,
+                     n_sequences > 1 ? fmt::format("x{}", n_sequences) : "", depth > 0 ? fmt::format("@{}", depth) : "");
+}
 
 Summary summarize(std::vector<double> values) {
   WOOLLY_ASSERT(!values.empty());
@@ -59,10 +62,12 @@ ModelWork work_of(const Model& model, KvType kv_type) {
 double roof_share(const Test& test, double tokens_per_second, const ModelWork& work, const Roof& roof) {
   const auto n = static_cast<double>(test.n);
   if (test.kind == Test::Kind::kGenerate) {
-    const double mean_positions = (n + 1) / 2;  // step i, from 1 to n, reads i positions
-    const double bytes =
-        static_cast<double>(work.matrix_bytes) + static_cast<double>(work.cache_bytes_per_position) * mean_positions;
-    return bytes * tokens_per_second / roof.read_bytes_per_second;
+    const auto n_sequences = static_cast<double>(test.n_sequences);
+    // Step i, from 1 to n, reads i positions after the past.
+    const double mean_positions = static_cast<double>(test.depth) + (n + 1) / 2;
+    const double bytes = static_cast<double>(work.matrix_bytes) +
+                         n_sequences * static_cast<double>(work.cache_bytes_per_position) * mean_positions;
+    return bytes * tokens_per_second / n_sequences / roof.read_bytes_per_second;
   }
   const double ops =
       2 * (static_cast<double>(work.parameters_of_each_token) * n + static_cast<double>(work.parameters_of_last_token));
@@ -71,27 +76,65 @@ double roof_share(const Test& test, double tokens_per_second, const ModelWork& w
 
 Result<Runner> Runner::create(std::shared_ptr<const Model> model, std::span<const Test> tests, SessionOptions options) {
   options.n_ctx = 1;
-  for (const Test& test : tests) options.n_ctx = std::max(options.n_ctx, test.n);
+  options.max_logit_rows = 1;
+  std::size_t n_tokens = 1;
+  for (const Test& test : tests) {
+    if (test.n_sequences > options.chunk) {
+      return Error{ErrorCode::kInvalidArgument, fmt::format("{}: a step of {} sequences, the chunk is {} tokens",
+                                                            test.name(), test.n_sequences, options.chunk)};
+    }
+    options.n_ctx = std::max(options.n_ctx, test.depth + test.n);
+    options.max_logit_rows = std::max(options.max_logit_rows, test.n_sequences);
+    n_tokens = std::max(n_tokens, test.depth + test.n_sequences * test.n);
+  }
   // Any ids will do, as long as they are the same for every run; the seed has no meaning.
   std::mt19937 random(20240229);
-  std::vector<TokenId> tokens(options.n_ctx);
+  std::vector<TokenId> tokens(n_tokens);
   for (TokenId& token : tokens) token.value = static_cast<std::int32_t>(random() % model->vocab_size());
   WOOLLY_TRY(std::unique_ptr<Session> session, Session::create(std::move(model), options));
   return Runner(std::move(session), std::move(tokens));
 }
 
+/// Pasts are copies, not forks, whose blocks would come from caches for all but one; computing each would take long.
+Status Runner::take_past(const Test& test) {
+  while (sessions_.size() < test.n_sequences) {
+    WOOLLY_TRY(std::unique_ptr<Session> sibling, sessions_[0]->sibling());
+    sessions_.push_back(std::move(sibling));
+  }
+  std::vector<std::byte> past;
+  for (std::size_t i = 0; i < test.n_sequences; ++i) {
+    Session& session = *sessions_[i];
+    if (session.n_tokens() > test.depth) session.truncate(test.depth);
+    const std::size_t done = session.n_tokens();
+    if (done == test.depth) continue;
+    if (i == 0) {
+      WOOLLY_CHECK(session.append(std::span(tokens_).subspan(done, test.depth - done)));
+    } else {
+      if (past.empty()) past = sessions_[0]->save();
+      WOOLLY_CHECK(session.restore(past));
+    }
+  }
+  return {};
+}
+
 Result<double> Runner::run(const Test& test) {
-  WOOLLY_ASSERT(test.n > 0 && test.n <= tokens_.size());
-  const std::span<const TokenId> tokens = std::span(tokens_).first(test.n);
-  session_->truncate(0);
+  WOOLLY_ASSERT(test.n > 0 && test.depth + test.n_sequences * test.n <= tokens_.size());
+  WOOLLY_CHECK(take_past(test));
+  const std::span<const TokenId> tokens = std::span(tokens_).subspan(test.depth);
+  std::vector<Turn> turns;
+  for (std::size_t i = 0; i < test.n_sequences; ++i) turns.push_back({sessions_[i].get(), {}});
   const auto begin = std::chrono::steady_clock::now();
   if (test.kind == Test::Kind::kPrompt) {
-    WOOLLY_CHECK(session_->append(tokens));
+    WOOLLY_CHECK(session().append(tokens.first(test.n)));
   } else {
-    for (const TokenId token : tokens) WOOLLY_CHECK(session_->append({&token, 1}));
+    for (std::size_t step = 0; step < test.n; ++step) {
+      for (std::size_t i = 0; i < turns.size(); ++i) turns[i].tokens = tokens.subspan(i * test.n + step, 1);
+      WOOLLY_CHECK(Session::step(turns));
+    }
   }
   const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
-  return static_cast<double>(test.n) / time.count();
+  for (const Turn& turn : turns) turn.session->truncate(test.depth);
+  return static_cast<double>(test.n_sequences * test.n) / time.count();
 }
 
 }  // namespace woolly::bench

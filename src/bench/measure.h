@@ -18,13 +18,15 @@ namespace woolly::bench {
 
 struct Test {
   enum class Kind : std::uint8_t {
-    kPrompt,    ///< A prompt of n tokens into an empty cache, logits of its last token.
-    kGenerate,  ///< n single tokens, one after the other, from an empty cache.
+    kPrompt,    ///< A prompt of n tokens, logits of its last one.
+    kGenerate,  ///< n single tokens of each sequence, one after the other, logits of all.
   };
   Kind kind;
   std::size_t n;
+  std::size_t depth = 0;        ///< Tokens that each sequence has in the cache before.
+  std::size_t n_sequences = 1;  ///< Of kGenerate: that go on together, each with a past of its own.
 
-  /// "pp512", "tg64".
+  /// "pp512", "tg64@4096", "tg64x8", "tg64x8@4096".
   [[nodiscard]] std::string name() const;
 };
 
@@ -46,28 +48,36 @@ struct ModelWork {
 };
 ModelWork work_of(const Model& model, KvType kv_type);
 
-/// The share of `roof` that a rate in tokens per second stands for: of the read bandwidth for kGenerate (matrices, and
-/// the cache at its mean length), of the integer rate for kPrompt (two operations for a parameter and token).
+/// The share of `roof` that a rate in tokens per second, of all sequences together, stands for: of the read bandwidth for
+/// kGenerate (a step reads the matrices once, and the cache of every sequence at its mean length), of the integer rate
+/// for kPrompt (two operations for a parameter and token).
 double roof_share(const Test& test, double tokens_per_second, const ModelWork& work, const Roof& roof);
 
 /// A share above this cannot be: the roof was measured too low, or does not bound the model (it fits into caches).
 inline constexpr double kMaxRoofShare = 1.05;
 
-/// Runs tests on a session of its own, on the threads of the model's engine.
+/// Runs tests on sessions of its own, on the threads of the model's engine.
 class Runner {
  public:
-  /// Prepares for `tests`; `options.n_ctx` is set from them.
+  /// Prepares for `tests`; `options.n_ctx` and `options.max_logit_rows` are set from them. kInvalidArgument where a chunk
+  /// does not hold a token of each sequence.
   static Result<Runner> create(std::shared_ptr<const Model> model, std::span<const Test> tests, SessionOptions options);
 
   /// Carries `test`, one of those given, out once and gives tokens per second. The ids are random, the same each time.
+  /// The past is computed before, unless the run before has left it.
   Result<double> run(const Test& test);
 
-  [[nodiscard]] Session& session() const noexcept { return *session_; }
+  /// The first of a family, which has the past of the last run.
+  [[nodiscard]] Session& session() const noexcept { return *sessions_.front(); }
 
  private:
-  Runner(std::unique_ptr<Session> session, std::vector<TokenId> tokens)
-      : session_(std::move(session)), tokens_(std::move(tokens)) {}
-  std::unique_ptr<Session> session_;
+  Runner(std::unique_ptr<Session> session, std::vector<TokenId> tokens) : tokens_(std::move(tokens)) {
+    sessions_.push_back(std::move(session));
+  }
+  Status take_past(const Test& test);
+
+  /// Between runs each has a past of the first tokens.
+  std::vector<std::unique_ptr<Session>> sessions_;
   std::vector<TokenId> tokens_;
 };
 

@@ -64,12 +64,14 @@ std::string to_text(const Report& report, const Provenance& provenance) {
     fmt::format_to(put, "; {:.1f} MB stay in the mapped file", static_cast<double>(load.mapped_bytes) / 1e6);
   }
   fmt::format_to(put, "\n{}\n", roof_text(report));
-  fmt::format_to(put, "{:<8}{:>12}{:>9}{:>9}", "test", "tokens/s", "spread", "roof");
+  std::size_t test_width = 8;
+  for (const Row& row : report.rows) test_width = std::max(test_width, row.test.name().size() + 1);
+  fmt::format_to(put, "{:<{}}{:>12}{:>9}{:>9}", "test", test_width, "tokens/s", "spread", "roof");
   for (const std::string& name : names) fmt::format_to(put, "  {:>{}}", name, width(name));
   out += '\n';
   for (const Row& row : report.rows) {
-    fmt::format_to(put, "{:<8}{:>12.2f}{:>9}{:>9}", row.test.name(), row.ours.median, percent(row.ours.spread),
-                   row.roof_share ? percent(*row.roof_share) : "");
+    fmt::format_to(put, "{:<{}}{:>12.2f}{:>9}{:>9}", row.test.name(), test_width, row.ours.median,
+                   percent(row.ours.spread), row.roof_share ? percent(*row.roof_share) : "");
     for (const std::string& name : names) {
       const PeerResult* peer = find_peer(row, name);
       const std::string cell =

@@ -33,44 +33,55 @@ struct BenchArguments {
   ModelArgument model;
   std::vector<std::size_t> prompts = {512, 2048};
   std::vector<std::size_t> generations = {64};
+  std::vector<std::size_t> depths = {0};
+  std::vector<std::size_t> batches = {1};
   bench::BenchOptions options;
   bool as_json = false;
   bool as_csv = false;
   Profiling profiling;
 };
 
-/// Lengths parted by commas; 0 is left out.
-Result<std::vector<std::size_t>> parse_lengths(std::string_view text) {
-  constexpr std::size_t kMaxLength = std::size_t{1} << 20U;
-  std::vector<std::size_t> lengths;
+constexpr std::size_t kMaxLength = std::size_t{1} << 20U;
+
+/// Whole numbers from `min` to `max`, parted by commas.
+Result<std::vector<std::size_t>> parse_numbers(std::string_view text, std::size_t min, std::size_t max) {
+  std::vector<std::size_t> numbers;
   for (const std::string_view part : split_list(text)) {
-    const auto length = parse_count(part, 0, kMaxLength);
-    if (!length) {
+    const auto number = parse_count(part, min, max);
+    if (!number) {
       return Error{ErrorCode::kInvalidArgument,
-                   fmt::format("\"{}\", allowed are whole numbers from 0 to {}, parted by commas", text, kMaxLength)};
+                   fmt::format("\"{}\", allowed are whole numbers from {} to {}, parted by commas", text, min, max)};
     }
-    if (*length > 0) lengths.push_back(*length);
+    numbers.push_back(*number);
   }
-  return lengths;
+  return numbers;
 }
 
+void add_numbers_flag(CLI::App& app, const std::string& name, const std::string& help, std::size_t min, std::size_t max,
+                      std::vector<std::size_t>& numbers) {
+  add_value(app, name, "N,...", help, [&numbers, min, max](const std::string& text) -> Status {
+    WOOLLY_TRY(numbers, parse_numbers(text, min, max));
+    return {};
+  })->default_str(fmt::format("{}", fmt::join(numbers, ",")));
+}
+
+/// Lengths of which 0 stands for none.
 void add_lengths_flag(CLI::App& app, const std::string& name, const std::string& help,
                       std::vector<std::size_t>& lengths) {
   add_value(app, name, "N,...", help, [&lengths](const std::string& text) -> Status {
-    WOOLLY_TRY(lengths, parse_lengths(text));
+    WOOLLY_TRY(lengths, parse_numbers(text, 0, kMaxLength));
+    std::erase(lengths, 0U);
     return {};
   })->default_str(fmt::format("{}", fmt::join(lengths, ",")));
 }
 
-void add_peer_flag(CLI::App& app, std::vector<bench::Peer>& peers) {
-  add_value(app, "--peer", "NAME='PROGRAM ARGS'",
-            "Another engine's llama-bench, run in turn with ours; given twice under one name, its best counts",
-            [&peers](const std::string& text) -> Status {
-              WOOLLY_TRY(bench::Peer peer, bench::parse_peer(text));
-              peers.push_back(std::move(peer));
-              return {};
-            })
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+void add_peer_flag(CLI::App& app, const char* name, bench::Peer::Program program, const std::string& help,
+                   std::vector<bench::Peer>& peers) {
+  add_value(app, name, "NAME='PROGRAM ARGS'", help, [&peers, program](const std::string& text) -> Status {
+    WOOLLY_TRY(bench::Peer peer, bench::parse_peer(text, program));
+    peers.push_back(std::move(peer));
+    return {};
+  })->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 /// The command again, from what was asked for: it gives the same measurement.
@@ -82,6 +93,9 @@ std::string command_line(const BenchArguments& arguments, const std::string& mod
   std::string command =
       fmt::format("woolly bench {} -p {} -n {} -t {} -r {}", bench::quoted_for_shell(model), list(arguments.prompts),
                   list(arguments.generations), n_threads, options.n_repetitions);
+  const BenchArguments defaults;
+  if (arguments.depths != defaults.depths) command += " -d " + list(arguments.depths);
+  if (arguments.batches != defaults.batches) command += " -b " + list(arguments.batches);
   if (arguments.model.is_mapped()) command += " --mmap";
   if (options.session.chunk != SessionOptions{}.chunk) command += fmt::format(" --chunk {}", options.session.chunk);
   if (options.session.kv_type != SessionOptions{}.kv_type) {
@@ -94,7 +108,8 @@ std::string command_line(const BenchArguments& arguments, const std::string& mod
   for (const bench::Peer& peer : options.peers) {
     std::string words;
     for (const std::string& word : peer.command) words += (words.empty() ? "" : " ") + bench::quoted_for_shell(word);
-    command += " --peer " + bench::quoted_for_shell(peer.name + "=" + words);
+    command += peer.program == bench::Peer::Program::kBench ? " --peer " : " --batched-peer ";
+    command += bench::quoted_for_shell(peer.name + "=" + words);
   }
   return command;
 }
@@ -110,8 +125,14 @@ Status run_command(const BenchArguments& arguments) {
                           arguments.as_json, arguments.as_csv});
   }
   bench::BenchOptions options = arguments.options;
-  for (const std::size_t n : arguments.prompts) options.tests.push_back({Test::Kind::kPrompt, n});
-  for (const std::size_t n : arguments.generations) options.tests.push_back({Test::Kind::kGenerate, n});
+  for (const std::size_t depth : arguments.depths) {
+    for (const std::size_t n : arguments.prompts) options.tests.push_back({Test::Kind::kPrompt, n, depth});
+    for (const std::size_t n : arguments.generations) {
+      for (const std::size_t n_sequences : arguments.batches) {
+        options.tests.push_back({Test::Kind::kGenerate, n, depth, n_sequences});
+      }
+    }
+  }
   if (options.tests.empty()) return Error{ErrorCode::kInvalidArgument, "nothing to measure: both -p and -n are 0"};
   WOOLLY_TRY(const auto path, arguments.model.find());
   WOOLLY_CHECK(arguments.profiling.check());
@@ -151,11 +172,19 @@ Action declare_bench(CLI::App& app) {
   arguments->model.declare_with_engine(app);
   add_lengths_flag(app, "-p", "Prompts to measure, in tokens; 0 for none", arguments->prompts);
   add_lengths_flag(app, "-n", "Continuations to measure, in tokens; 0 for none", arguments->generations);
+  add_numbers_flag(app, "-d", "Tokens in the cache before, for each of them", 0, kMaxLength, arguments->depths);
+  add_numbers_flag(app, "-b", "Sequences that go on together, for each continuation", 1, kMaxChunk,
+                   arguments->batches);
   add_count(
       app, "-r", "Repetitions of each, after one to warm up; the median counts",
       [arguments = arguments.get()](std::uint64_t n) { arguments->options.n_repetitions = n; }, 1, 1000)
       ->default_str(std::to_string(arguments->options.n_repetitions));
-  add_peer_flag(app, arguments->options.peers);
+  add_peer_flag(app, "--peer", bench::Peer::Program::kBench,
+                "Another engine's llama-bench, run in turn with ours; given twice under one name, its best counts",
+                arguments->options.peers);
+  add_peer_flag(app, "--batched-peer", bench::Peer::Program::kBatchedBench,
+                "The same engine's llama-batched-bench, for several sequences and for continuations of a past",
+                arguments->options.peers);
   app.add_flag_callback(
       "--no-roof", [arguments = arguments.get()] { arguments->options.with_roof = false; },
       "Do not measure what the machine can do");
@@ -168,14 +197,17 @@ Action declare_bench(CLI::App& app) {
   arguments->speculation.declare(app);
   keep_apart(app, *arguments->kernels.declare(app));
   app.footer(
-      "ppN: tokens/s of a prompt of N tokens from an empty cache; tgN: of N single tokens from an empty cache.\n"
+      "ppN: tokens/s of a prompt of N tokens; tgN: of N single tokens; tgNxB: of B sequences together, each with N\n"
+      "tokens; @D: after D tokens that each sequence has in a cache of its own, else from an empty cache.\n"
       "Spread: interquartile range / median. Roof: the share of what the machine was seen to do in the same run, for "
       "tg\n"
       "of the read bandwidth (bytes of all matrices and of the cache), for pp of the int8 multiplications and "
       "additions\n"
       "(two for each parameter and token). A share above 105 % is told as an error of the roof.\n"
       "--profile and --trace time runs of their own, as many as there are repetitions.\n"
-      "A peer gets -m FILE -p N -n N -t N -r 1 -o json after its own arguments.\n"
+      "A peer gets -m FILE -p N -n N -t N -r 1 -o json after its own arguments, and -d D where there is a past; one that\n"
+      "fails is left out from there on. A batched peer gets -m FILE -c N -npp D -ntg N -npl B -t N, with a past of one\n"
+      "token where D is 0.\n"
       "--speculate: -n is 256 without it; ratio and its spread are of runs with and without drafts in turn, drafts their\n"
       "mean number where there were any.\n"
       "Kernels: a product and its sum are two operations, bytes are those of the weights. Of ops: the share of what\n"
@@ -187,6 +219,7 @@ Action declare_bench(CLI::App& app) {
       "Examples:\n"
       "  woolly bench smollm2:135m -p 16 -n 8 -r 1 --no-roof\n"
       "  woolly bench smollm2:135m -p 16,32 -n 0 -r 1 --no-roof --csv\n"
+      "  woolly bench smollm2:135m -p 16 -n 8 -d 0,64 -b 1,4 -r 1 --no-roof\n"
       "  woolly bench smollm2:135m -p 16 -n 8 -r 1 --no-roof --profile\n"
       "  woolly bench smollm2:135m --speculate --accept 0,0.9 -n 32 -r 1\n"
       "  woolly bench --kernels --types Q4_K,Q8_0 --shapes 64x256 --columns 1,8 -r 1 --no-roof\n"

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/parts.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 
@@ -40,6 +41,10 @@ TEST(Summarize, MedianAndInterquartileRange) {
 TEST(Test, IsNamedAsByLlamaBench) {
   EXPECT_EQ((bench::Test{bench::Test::Kind::kPrompt, 512}).name(), "pp512");
   EXPECT_EQ((bench::Test{bench::Test::Kind::kGenerate, 64}).name(), "tg64");
+  EXPECT_EQ((bench::Test{bench::Test::Kind::kPrompt, 512, 4096}).name(), "pp512@4096");
+  EXPECT_EQ((bench::Test{bench::Test::Kind::kGenerate, 64, 4096}).name(), "tg64@4096");
+  EXPECT_EQ((bench::Test{bench::Test::Kind::kGenerate, 64, 0, 8}).name(), "tg64x8");
+  EXPECT_EQ((bench::Test{bench::Test::Kind::kGenerate, 64, 4096, 8}).name(), "tg64x8@4096");
 }
 
 /// The matrices of TinyModel, F32: what lies before the rows with logits are chosen, and what after.
@@ -69,22 +74,49 @@ TEST(RoofShare, OfReadsForTokensAndOfOperationsForPrompts) {
   const Roof roof{.read_bytes_per_second = 1e6, .integer_ops_per_second = 1e5, .bytes = 0};
   // 1000 + 10 * (1 + 2 + 3) / 3 bytes a token.
   EXPECT_DOUBLE_EQ(roof_share({bench::Test::Kind::kGenerate, 3}, 500, work, roof), 1020 * 500 / 1e6);
+  // Five sequences: 1000 + 5 * 10 * (100 + 2) bytes a step, which gives five tokens.
+  EXPECT_DOUBLE_EQ(roof_share({bench::Test::Kind::kGenerate, 3, 100, 5}, 500, work, roof), 6100 * 100 / 1e6);
   // 2 * (90 * 4 + 40) operations for 4 tokens.
   EXPECT_DOUBLE_EQ(roof_share({bench::Test::Kind::kPrompt, 4}, 100, work, roof), 800.0 / 4 * 100 / 1e5);
+  EXPECT_DOUBLE_EQ(roof_share({bench::Test::Kind::kPrompt, 4, 100}, 100, work, roof), 800.0 / 4 * 100 / 1e5);
 }
 
-TEST(Runner, RunsEachTestFromAnEmptyCache) {
+/// Up and down, so that pasts become longer and shorter and sequences come and go. What a run computes shows in what the
+/// recorder counts: tokens, the positions that they see and those that the cache held.
+TEST(Runner, RunsEachTestFromItsPast) {
+  using enum bench::Test::Kind;
   const Loaded loaded(TinyModel{});
-  const bench::Test tests[] = {{bench::Test::Kind::kPrompt, 100}, {bench::Test::Kind::kGenerate, 7}};
+  const bench::Test tests[] = {{kPrompt, 100},     {kGenerate, 7},      {kPrompt, 40, 90},     {kGenerate, 7, 130},
+                               {kGenerate, 5, 0, 3}, {kGenerate, 5, 70, 4}, {kGenerate, 3, 130, 2}, {kPrompt, 3}};
   auto runner = Runner::create(loaded.model, tests, {.chunk = 32});
   ASSERT_TRUE(runner) << runner.error().message;
-  for (int i = 0; i < 3; ++i) {
+  exec::Recorder recorder(loaded.model->parts().plan.steps.size(), 2);
+  for (int i = 0; i < 2; ++i) {
     for (const bench::Test& test : tests) {
+      ASSERT_TRUE(runner->run(test)) << test.name();  // computes the past
+      recorder.clear_sums();
+      runner->session().parts().executor->record_to(&recorder);
       const auto rate = runner->run(test);
+      runner->session().parts().executor->record_to(nullptr);
       ASSERT_TRUE(rate) << rate.error().message;
       EXPECT_GT(rate.value(), 0);
-      EXPECT_EQ(runner->session().n_tokens(), test.n);
+      EXPECT_EQ(runner->session().n_tokens(), test.depth) << test.name();
+      const exec::Work& work = recorder.work(test.kind == kPrompt ? exec::Stage::kPrompt : exec::Stage::kGeneration);
+      EXPECT_EQ(work.n_rows, test.n * test.n_sequences) << test.name();
+      EXPECT_EQ(work.n_pairs, test.n_sequences * (test.n * test.depth + test.n * (test.n + 1) / 2)) << test.name();
+      EXPECT_EQ(work.n_logit_rows, test.kind == kPrompt ? 1 : work.n_rows) << test.name();
+      EXPECT_EQ(work.n_runs, test.kind == kPrompt ? (test.n + 31) / 32 : test.n) << test.name();
     }
+  }
+}
+
+TEST(Runner, RefusesMoreSequencesThanAChunkHolds) {
+  const Loaded loaded(TinyModel{});
+  const bench::Test test{bench::Test::Kind::kGenerate, 7, 0, 33};
+  const auto runner = Runner::create(loaded.model, {&test, 1}, {.chunk = 32});
+  ASSERT_FALSE(runner);
+  for (const char* part : {"tg7x33", "33 sequences", "32 tokens"}) {
+    EXPECT_NE(runner.error().message.find(part), std::string::npos) << part << " in " << runner.error().message;
   }
 }
 

@@ -64,6 +64,14 @@ TEST(Report, TextSaysWhatStaysInAMappedFile) {
       << text;
 }
 
+TEST(Report, TextHasRoomForLongNames) {
+  Report report = some_report();
+  report.rows[1].test = {bench::Test::Kind::kGenerate, 64, 131072, 16};
+  const std::string text = to_text(report, {});
+  EXPECT_NE(text.find("\npp512                200.00 "), std::string::npos) << text;
+  EXPECT_NE(text.find("\ntg64x16@131072        36.00 "), std::string::npos) << text;
+}
+
 TEST(Report, TextSaysThatMemoryWasShort) {
   Report report = some_report();
   report.roof_after->bytes = 256U << 20U;
