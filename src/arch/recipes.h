@@ -17,4 +17,6 @@ void build_qwen2(plan::GraphBuilder& graph);
 Result<model::Spec> read_qwen3_spec(const gguf::Metadata& metadata);
 void build_qwen3(plan::GraphBuilder& graph);
 
+Result<model::Spec> read_qwen3moe_spec(const gguf::Metadata& metadata);
+
 }  // namespace woolly::arch

@@ -11,6 +11,7 @@ constexpr Architecture kArchitectures[] = {
     {"llama", read_llama_spec, build_llama},
     {"qwen2", read_qwen2_spec, build_qwen2},
     {"qwen3", read_qwen3_spec, build_qwen3},
+    {"qwen3moe", read_qwen3moe_spec, build_qwen3},
 };
 
 }  // namespace

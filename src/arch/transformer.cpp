@@ -48,6 +48,17 @@ void feed_forward(plan::GraphBuilder& graph, const TransformerTraits& traits, st
                Epilogue::kAdd, x);
 }
 
+void experts(plan::GraphBuilder& graph, const TransformerTraits& traits, std::uint32_t layer, BufferId x) {
+  const Norm norm{graph.vector(name(layer, "ffn_norm.weight"), graph.spec().hidden_dim), graph.spec().norm_eps};
+  graph.experts({.steps = name(layer, ""),
+                 .router = name(layer, "ffn_gate_inp"),
+                 .gate = name(layer, "ffn_gate_exps"),
+                 .up = name(layer, "ffn_up_exps"),
+                 .down = name(layer, "ffn_down_exps"),
+                 .may_have_scale = traits.has_ffn_scale},
+                x, norm);
+}
+
 }  // namespace
 
 void build_transformer(plan::GraphBuilder& graph, const TransformerTraits& traits) {
@@ -61,7 +72,11 @@ void build_transformer(plan::GraphBuilder& graph, const TransformerTraits& trait
     graph.linear(name(layer, "attn_output"), attended, {},
                  {{name(layer, "attn_output"), spec.hidden_dim, traits.has_output_bias, ScaleOrder::kBeforeBias}},
                  Epilogue::kAdd, x);
-    feed_forward(graph, traits, layer, x);
+    if (spec.experts.n > 0) {
+      experts(graph, traits, layer, x);
+    } else {
+      feed_forward(graph, traits, layer, x);
+    }
   }
   const Norm norm{graph.vector("output_norm.weight", spec.hidden_dim), spec.norm_eps};
   graph.logits(x, norm, traits.has_logit_bias);

@@ -1,5 +1,5 @@
 // What the recipes of decoder-only transformers share: pre-norm blocks of grouped-query attention and a gated
-// feed-forward network, each added to the residual.
+// feed-forward network or experts, each added to the residual.
 #pragma once
 
 #include "plan/graph.h"

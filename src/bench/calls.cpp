@@ -128,6 +128,10 @@ constexpr Kernel kKernels[] = {
      [](const KernelTable& table, const Buffers& b, std::size_t n, std::size_t n_calls) {
        return time_calls(n, n_calls, [&](std::size_t i) { table.add(b.zeros + i, n, b.x + i); });
      }},
+    {"softmax", 1,
+     [](const KernelTable& table, const Buffers& b, std::size_t n, std::size_t n_calls) {
+       return time_calls(n, n_calls, [&](std::size_t i) { table.softmax(b.x + i, 1.0F, n, b.out + i); });
+     }},
     {"swiglu", 1,
      [](const KernelTable& table, const Buffers& b, std::size_t n, std::size_t n_calls) {
        return time_calls(n, n_calls, [&](std::size_t i) { table.swiglu(b.x + i, b.y + i, n, b.out + i); });

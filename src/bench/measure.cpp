@@ -46,13 +46,23 @@ ModelWork work_of(const Model& model, KvType kv_type) {
   bool is_selected = false;
   for (const plan::Step& step : plan.steps) {
     if (std::holds_alternative<plan::SelectRows>(step.op)) is_selected = true;
-    const auto* linear = std::get_if<plan::Linear>(&step.op);
-    if (linear == nullptr) continue;
-    for (const plan::Projection& projection : linear->projections) {
-      const plan::PackedMatrix& matrix = plan.matrices[projection.matrix.index];
-      work.matrix_bytes += matrix.tensor->size;
-      (is_selected ? work.parameters_of_last_token : work.parameters_of_each_token) += matrix.n_rows * matrix.n_cols;
+    // Of a stack, what one token goes through.
+    const auto add = [&](plan::MatrixId id, std::uint64_t n_used) {
+      const plan::PackedMatrix& matrix = plan.matrices[id.index];
+      work.matrix_bytes += matrix.tensor->size / matrix.n * n_used;
+      (is_selected ? work.parameters_of_last_token : work.parameters_of_each_token) +=
+          n_used * matrix.n_rows * matrix.n_cols;
+    };
+    const std::uint64_t n_used = plan.spec.experts.n_used;
+    if (const auto* linear = std::get_if<plan::Linear>(&step.op)) {
+      for (const plan::Projection& projection : linear->projections) add(projection.matrix, 1);
     }
+    if (const auto* route = std::get_if<plan::Route>(&step.op)) add(route->router, 1);
+    if (const auto* experts = std::get_if<plan::ExpertsUp>(&step.op)) {
+      add(experts->gate.matrix, n_used);
+      add(experts->up.matrix, n_used);
+    }
+    if (const auto* experts = std::get_if<plan::ExpertsDown>(&step.op)) add(experts->down.matrix, n_used);
   }
   const exec::KvLayout layout = layout_of(plan, kv_type);
   work.cache_bytes_per_position = layout.n_layers * layout.n_kv_heads * layout.head_bytes() / kernels::kKvBlock;

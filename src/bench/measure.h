@@ -41,7 +41,7 @@ Summary summarize(std::vector<double> values);
 /// What a model reads and computes, from its plan. Matrices of a lookup (an embedding table that is not tied) are not
 /// read but for one row, and left out.
 struct ModelWork {
-  std::uint64_t matrix_bytes = 0;              ///< All matrices, as the file has them: read for every single token.
+  std::uint64_t matrix_bytes = 0;              ///< As the file has them: read for every single token; of experts those used.
   std::uint64_t parameters_of_each_token = 0;  ///< Of the matrices that every token of a prompt goes through.
   std::uint64_t parameters_of_last_token = 0;  ///< Of those that only rows with logits go through.
   std::uint64_t cache_bytes_per_position = 0;  ///< Keys and values of all layers.

@@ -63,6 +63,23 @@ class StepWork {
       to.bytes += n_runs_ * matrix.tensor->size;
     }
   }
+  void add(const plan::Route& op, StepProfile& to) const {
+    const plan::PackedMatrix& router = plan_.matrices[op.router.index];
+    operations_of(router.kernel->act, to) += n_rows_ * 2 * router.n_rows * router.n_cols;
+    to.bytes += n_runs_ * router.tensor->size;
+  }
+  void add(const plan::ExpertsUp& op, StepProfile& to) const {
+    add(op.gate, to);
+    add(op.up, to);
+  }
+  void add(const plan::ExpertsDown& op, StepProfile& to) const { add(op.down, to); }
+  void add(const plan::ExpertMatrix& op, StepProfile& to) const {
+    const plan::PackedMatrix& matrix = plan_.matrices[op.matrix.index];
+    const std::uint64_t n_used = n_rows_ * plan_.spec.experts.n_used;
+    operations_of(matrix.kernel->act, to) += n_used * 2 * matrix.n_rows * matrix.n_cols;
+    // At most: rows of a run may share experts.
+    to.bytes += std::min(n_used, n_runs_ * matrix.n) * (matrix.tensor->size / matrix.n);
+  }
   void add(const plan::Attend&, StepProfile& to) const {
     to.bytes += work_.n_positions * (layout_.n_kv_heads * layout_.head_bytes() / kernels::kKvBlock);
     // A product with a key and one with a value for each head and dimension.

@@ -14,12 +14,9 @@ class Binder {
   }
 
   BoundStep operator()(const plan::Linear& op) const {
-    BoundLinear bound{buffer(op.in), norm(op.norm), plan::act_formats(plan_, op), {}, op.epilogue, buffer(op.out)};
+    BoundLinear bound{{buffer(op.in), norm(op.norm), plan::act_formats(plan_, op)}, {}, op.epilogue, buffer(op.out)};
     for (const plan::Projection& projection : op.projections) {
-      const plan::PackedMatrix& matrix = plan_.matrices[projection.matrix.index];
-      bound.projections.push_back({matrix.kernel, weights_.matrix(matrix), matrix.n_panels(),
-                                   static_cast<std::size_t>(matrix.n_rows),
-                                   projection.scale ? *vector(*projection.scale) : 1.0F,
+      bound.projections.push_back({matrix(projection.matrix), projection.scale ? *vector(*projection.scale) : 1.0F,
                                    projection.bias ? vector(*projection.bias) : nullptr, projection.out_column});
     }
     return bound;
@@ -29,6 +26,19 @@ class Binder {
     return BoundAttend{buffer(op.qkv), buffer(op.out), op.layer, norm(op.query_norm), norm(op.key_norm)};
   }
 
+  BoundStep operator()(const plan::Route& op) const {
+    return BoundRoute{{buffer(op.in), norm(op.norm), plan::act_formats(plan_, op)}, matrix(op.router), buffer(op.out)};
+  }
+
+  BoundStep operator()(const plan::ExpertsUp& op) const {
+    return BoundExpertsUp{buffer(op.logits), plan::act_formats(plan_, op), experts(op.gate), experts(op.up),
+                          buffer(op.out)};
+  }
+
+  BoundStep operator()(const plan::ExpertsDown& op) const {
+    return BoundExpertsDown{{buffer(op.in), {}, plan::act_formats(plan_, op)}, experts(op.down), buffer(op.out)};
+  }
+
   BoundStep operator()(const plan::SelectRows& op) const {
     BoundSelectRows bound;
     for (const plan::BufferId id : op.buffers) bound.buffers.push_back(buffer(id));
@@ -36,6 +46,14 @@ class Binder {
   }
 
  private:
+  [[nodiscard]] BoundMatrix matrix(plan::MatrixId id) const {
+    const plan::PackedMatrix& matrix = plan_.matrices[id.index];
+    return {matrix.kernel, weights_.matrix(matrix), matrix.n_panels(), static_cast<std::size_t>(matrix.n_rows),
+            static_cast<std::size_t>(matrix.n_cols)};
+  }
+  [[nodiscard]] BoundExperts experts(const plan::ExpertMatrix& experts) const {
+    return {matrix(experts.matrix), experts.scale ? vector(*experts.scale) : nullptr};
+  }
   [[nodiscard]] BoundBuffer buffer(plan::BufferId id) const {
     const plan::Buffer& buffer = plan_.buffers[id.index];
     return {reinterpret_cast<float*>(workspace_ + layout_.offsets[id.index]), static_cast<std::size_t>(buffer.width),

@@ -1,6 +1,7 @@
 // The plan with addresses in place of indexes: what the executor's threads walk.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -30,19 +31,34 @@ struct BoundEmbed {
   BoundBuffer out;
 };
 
-struct BoundProjection {
+/// A matrix, or a stack of them.
+struct BoundMatrix {
   const kernels::MatmulKernel* kernel;
   pack::MatrixBytes weights;
-  std::size_t n_panels, n_rows;
+  std::size_t n_panels, n_rows, n_cols;
+
+  /// Rows of a panel that the matrix has.
+  [[nodiscard]] std::size_t rows_of(std::size_t panel) const {
+    return std::min(kernels::kPanelRows, n_rows - panel * kernels::kPanelRows);
+  }
+};
+
+struct BoundProjection {
+  BoundMatrix matrix;
   float scale;
   const float* bias;  ///< nullptr: none.
   std::size_t out_column;
 };
 
-struct BoundLinear {
-  BoundBuffer in;
+/// What matrices read.
+struct BoundInput {
+  BoundBuffer buffer;
   std::optional<BoundNorm> norm;
   unsigned act_formats;  ///< Bits of 1 << ActFormat.
+};
+
+struct BoundLinear {
+  BoundInput in;
   std::vector<BoundProjection> projections;
   plan::Epilogue epilogue;
   BoundBuffer out;
@@ -54,11 +70,36 @@ struct BoundAttend {
   std::optional<BoundNorm> query_norm, key_norm;
 };
 
+struct BoundExperts {
+  BoundMatrix matrix;
+  const float* scales;  ///< nullptr: all 1.
+};
+
+struct BoundRoute {
+  BoundInput in;
+  BoundMatrix router;
+  BoundBuffer out;
+};
+
+struct BoundExpertsUp {
+  BoundBuffer logits;
+  unsigned act_formats;  ///< Of those that Route prepared, what gate and up read.
+  BoundExperts gate, up;
+  BoundBuffer out;
+};
+
+struct BoundExpertsDown {
+  BoundInput in;
+  BoundExperts down;
+  BoundBuffer out;
+};
+
 struct BoundSelectRows {
   std::vector<BoundBuffer> buffers;
 };
 
-using BoundStep = std::variant<BoundEmbed, BoundLinear, BoundAttend, BoundSelectRows>;
+using BoundStep = std::variant<BoundEmbed, BoundLinear, BoundAttend, BoundRoute, BoundExpertsUp, BoundExpertsDown,
+                               BoundSelectRows>;
 
 /// Binds `plan` to its weights and to a workspace that `layout` fits. All are borrowed.
 std::vector<BoundStep> bind(const plan::Plan& plan, const pack::Weights& weights, const plan::WorkspaceLayout& layout,

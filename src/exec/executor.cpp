@@ -10,6 +10,7 @@
 #include "exec/act_layout.h"
 #include "exec/bound.h"
 #include "exec/chunk_queue.h"
+#include "exec/routing.h"
 #include "kernels/panel_format.h"
 #include "model/rope.h"
 #include "os/memory.h"
@@ -30,14 +31,21 @@ struct Columns {
   ActColumn* of[kernels::kActFormats];
 };
 
+/// What matrices read of some rows.
+struct Inputs {
+  std::byte* activations;
+  Columns columns;  ///< By row.
+  Columns slots;    ///< By slot of `routing`.
+  Routing routing;
+};
+
 /// What one thread needs for itself.
 struct Scratch {
-  float* tiles[2];       ///< [max_rows, kPanelRows] each.
+  float* tiles[2];       ///< [max_rows, kPanelRows] each; the first holds all slots of max_rows rows.
   float* attention;
   std::byte* row;        ///< One row of the embedding table in file layout.
   std::uint8_t* panel;   ///< Where rows of a mapped file are packed to; the largest panel fits.
-  std::byte* activations;  ///< kRedundantRows rows.
-  Columns columns;
+  Inputs inputs;         ///< Of kRedundantRows rows.
 };
 
 }  // namespace
@@ -52,9 +60,9 @@ struct Executor::State {
 
   os::Memory workspace;
   std::vector<BoundStep> steps;
-  ActLayout act{};
-  std::byte* shared_activations = nullptr;
-  Columns shared_columns{};
+  ActLayout act{};         ///< Of a row of any linear step's input.
+  ActLayout expert_act{};  ///< Of what the experts' second matrices read.
+  Inputs shared{};         ///< Of all rows.
   float* angles = nullptr;  ///< [max_rows, n_rot].
   std::vector<Scratch> scratch;
   std::vector<ActColumn> column_storage;
@@ -151,10 +159,14 @@ struct Executor::State::Walk {
 
   ChunkQueue::Round chunks(std::size_t n) { return {s.queue, round++, thread, n}; }
 
+  /// This thread's share of the rows: the first, and the one behind the last.
+  [[nodiscard]] std::pair<std::size_t, std::size_t> my_rows() const {
+    return {n_rows * thread / n_threads, n_rows * (thread + 1) / n_threads};
+  }
   /// Calls `body(row)` for this thread's share of the rows.
   template <typename Body>
   void for_my_rows(Body body) {
-    for (std::size_t row = n_rows * thread / n_threads; row < n_rows * (thread + 1) / n_threads; ++row) body(row);
+    for (auto [row, end] = my_rows(); row < end; ++row) body(row);
   }
 
   void operator()(const BoundEmbed& op) {
@@ -168,16 +180,18 @@ struct Executor::State::Walk {
     barrier();
   }
 
-  /// Norm and the formats that a linear step's kernels read, for one row of its input.
-  void prepare(const BoundLinear& op, std::size_t row, const ActLayout::Row& to, const Columns& columns,
-               std::size_t column) const {
-    const std::size_t width = op.in.width;
-    const float* x = op.in.row(row);
-    if (op.norm) {
-      s.table.rms_norm(x, op.norm->weight, op.norm->eps, width, to.x);
+  /// Whether each thread prepares all rows for itself, or its share of them for all.
+  [[nodiscard]] bool is_redundant() const { return n_rows <= kRedundantRows; }
+  [[nodiscard]] Inputs& inputs() const { return is_redundant() ? mine.inputs : s.shared; }
+
+  /// Norm and the formats that kernels read, of `width` values of one row.
+  void prepare(const BoundInput& in, const float* x, std::size_t width, const ActLayout::Row& to,
+               const Columns& columns, std::size_t column) const {
+    if (in.norm) {
+      s.table.rms_norm(x, in.norm->weight, in.norm->eps, width, to.x);
       x = to.x;
     }
-    const auto wants = [&](ActFormat format) { return (op.act_formats >> static_cast<unsigned>(format) & 1U) != 0; };
+    const auto wants = [&](ActFormat format) { return (in.act_formats >> static_cast<unsigned>(format) & 1U) != 0; };
     if (wants(ActFormat::kF32)) columns.of[0][column] = {.x = x};
     if (wants(ActFormat::kA32)) {
       s.table.quantize_a32(x, width, to.a32);
@@ -195,57 +209,64 @@ struct Executor::State::Walk {
     }
   }
 
-  const Columns& prepare_input(const BoundLinear& op) {
-    if (n_rows <= kRedundantRows) {
-      for (std::size_t row = 0; row < n_rows; ++row) {
-        prepare(op, row, s.act.row(mine.activations + row * s.act.row_bytes()), mine.columns, row);
-      }
-      watch.lap(Phase::kPrepare);
-      return mine.columns;
-    }
-    for_my_rows([&](std::size_t row) {
-      prepare(op, row, s.act.row(s.shared_activations + row * s.act.row_bytes()), s.shared_columns, row);
-    });
-    watch.lap(Phase::kPrepare);
-    barrier();
-    return s.shared_columns;
+  /// Calls `body(row)` for all rows or this thread's share of them.
+  template <typename Body>
+  void for_rows_to_prepare(Body body) {
+    if (!is_redundant()) return for_my_rows(body);
+    for (std::size_t row = 0; row < n_rows; ++row) body(row);
   }
 
-  /// Multiplies the n rows of one panel by all rows of the batch. Those of a mapped file are packed first, but for one row
-  /// of the batch, which does not pay for it.
-  void multiply(const BoundProjection& projection, std::size_t panel, std::size_t n, const Columns& columns,
-                float* tile) const {
-    const kernels::MatmulKernel& kernel = *projection.kernel;
-    const ActColumn* inputs = columns.of[static_cast<std::size_t>(kernel.act)];
-    const std::uint8_t* from = projection.weights.data + panel * projection.weights.panel_stride;
-    const std::size_t row_stride = projection.weights.row_stride;
-    if (row_stride != 0) {
-      if (n_rows == 1 && n == kPanelRows && kernel.run_rows != nullptr) {
-        return kernel.run_rows(from, row_stride, width_of_input, inputs[0], tile);
+  /// Ends what for_rows_to_prepare began.
+  void share_prepared() {
+    watch.lap(Phase::kPrepare);
+    if (!is_redundant()) barrier();
+  }
+
+  void prepare_rows(const BoundInput& in) {
+    const Inputs& to = inputs();
+    for_rows_to_prepare([&](std::size_t row) {
+      const ActLayout::Row arrays = s.act.row(to.activations + row * s.act.row_bytes());
+      prepare(in, in.buffer.row(row), in.buffer.width, arrays, to.columns, row);
+    });
+  }
+
+  /// Multiplies one panel of matrix `index` of a stack by columns, to `tile` [n_columns, kPanelRows]. The rows of a mapped
+  /// file are packed first, but for one column, which does not pay for it.
+  void multiply(const BoundMatrix& matrix, std::size_t index, std::size_t panel, const ActColumn* columns,
+                std::size_t n_columns, float* tile) const {
+    const kernels::MatmulKernel& kernel = *matrix.kernel;
+    const pack::MatrixBytes& bytes = matrix.weights;
+    const std::uint8_t* from = bytes.data + index * bytes.stride + panel * bytes.panel_stride;
+    if (bytes.row_stride != 0) {
+      const std::size_t n = matrix.rows_of(panel);
+      if (n_columns == 1 && n == kPanelRows && kernel.run_rows != nullptr) {
+        return kernel.run_rows(from, bytes.row_stride, matrix.n_cols, columns[0], tile);
       }
-      kernel.pack(from, row_stride, n, width_of_input, mine.panel);
+      kernel.pack(from, bytes.row_stride, n, matrix.n_cols, mine.panel);
       from = mine.panel;
     }
-    kernel.run(from, width_of_input, inputs, n_rows, tile);
+    kernel.run(from, matrix.n_cols, columns, n_columns, tile);
   }
 
   /// Multiplies one panel of a projection by all rows, scaled and biased, to `tile` [n_rows, kPanelRows].
   void project(const BoundProjection& projection, std::size_t panel, const Columns& columns, float* tile) {
-    const std::size_t n = std::min(kPanelRows, projection.n_rows - panel * kPanelRows);
-    multiply(projection, panel, n, columns, tile);
+    multiply(projection.matrix, 0, panel, columns_for(projection.matrix, columns), n_rows, tile);
     watch.lap(Phase::kKernel);
     if (projection.scale == 1.0F && projection.bias == nullptr) return;
+    const std::size_t n = projection.matrix.rows_of(panel);
     const float* bias = projection.bias == nullptr ? nullptr : projection.bias + panel * kPanelRows;
     for (std::size_t row = 0; row < n_rows; ++row) {
       s.table.affine(tile + row * kPanelRows, projection.scale, bias, n, tile + row * kPanelRows);
     }
     watch.lap(Phase::kEpilogue);
   }
-  std::size_t width_of_input = 0;
+  static const ActColumn* columns_for(const BoundMatrix& matrix, const Columns& columns) {
+    return columns.of[static_cast<std::size_t>(matrix.kernel->act)];
+  }
 
   void finish_panel(const BoundLinear& op, const BoundProjection& projection, std::size_t panel) {
     const std::size_t column = projection.out_column + panel * kPanelRows;
-    const std::size_t n = std::min(kPanelRows, projection.n_rows - panel * kPanelRows);
+    const std::size_t n = projection.matrix.rows_of(panel);
     for (std::size_t row = 0; row < n_rows; ++row) {
       const float* y = mine.tiles[0] + row * kPanelRows;
       float* out = op.out.row(row) + column;
@@ -259,14 +280,16 @@ struct Executor::State::Walk {
   }
 
   void operator()(const BoundLinear& op) {
-    const Columns& columns = prepare_input(op);
-    width_of_input = op.in.width;
+    prepare_rows(op.in);
+    share_prepared();
+    const Columns& columns = inputs().columns;
     const bool is_gated = op.epilogue == plan::Epilogue::kSwiGlu;
-    std::size_t n_panels = op.projections[0].n_panels;
+    const BoundMatrix& first = op.projections[0].matrix;
+    std::size_t n_panels = first.n_panels;
     if (!is_gated) {
-      for (std::size_t i = 1; i < op.projections.size(); ++i) n_panels += op.projections[i].n_panels;
+      for (std::size_t i = 1; i < op.projections.size(); ++i) n_panels += op.projections[i].matrix.n_panels;
     }
-    const std::size_t at_once = panels_per_chunk(op.projections[0].weights.panel_stride, n_panels, n_rows, n_threads);
+    const std::size_t at_once = panels_per_chunk(first.weights.panel_stride, n_panels, n_rows, n_threads);
     ChunkQueue::Round round_of_chunks = chunks(base::ceil_div(n_panels, at_once));
     const std::size_t n_chunks = base::ceil_div(n_panels, at_once);
     for (std::size_t chunk = round_of_chunks.next(); chunk < n_chunks; chunk = round_of_chunks.next()) {
@@ -278,7 +301,7 @@ struct Executor::State::Walk {
           finish_panel(op, op.projections[0], panel);
         } else {
           std::size_t i = 0, local = panel;
-          while (local >= op.projections[i].n_panels) local -= op.projections[i++].n_panels;
+          while (local >= op.projections[i].matrix.n_panels) local -= op.projections[i++].matrix.n_panels;
           project(op.projections[i], local, columns, mine.tiles[0]);
           finish_panel(op, op.projections[i], local);
         }
@@ -383,6 +406,123 @@ struct Executor::State::Walk {
     barrier();
   }
 
+  void operator()(const BoundRoute& op) {
+    prepare_rows(op.in);
+    watch.lap(Phase::kPrepare);
+    const Inputs& from = inputs();
+    const ActColumn* columns = columns_for(op.router, from.columns);
+    const auto logits_of = [&](std::size_t panel, std::size_t first, std::size_t end) {
+      multiply(op.router, 0, panel, columns + first, end - first, mine.tiles[0]);
+      for (std::size_t row = first; row < end; ++row) {
+        std::memcpy(op.out.row(row) + panel * kPanelRows, mine.tiles[0] + (row - first) * kPanelRows,
+                    op.router.rows_of(panel) * sizeof(float));
+      }
+      watch.lap(Phase::kKernel);
+    };
+    if (is_redundant()) {
+      ChunkQueue::Round panels = chunks(op.router.n_panels);
+      for (std::size_t panel = panels.next(); panel < op.router.n_panels; panel = panels.next()) logits_of(panel, 0, n_rows);
+    } else if (const auto [first, end] = my_rows(); first < end) {
+      for (std::size_t panel = 0; panel < op.router.n_panels; ++panel) logits_of(panel, first, end);
+      for_my_rows([&](std::size_t row) { s.shared.routing.choose(row, op.out.row(row), s.table); });
+      watch.lap(Phase::kEpilogue);
+    }
+    barrier();
+  }
+
+  /// Multiplies one panel of one expert by its columns, scaled, to `tile` [n, kPanelRows].
+  void project(const BoundExperts& experts, const Routing::Group& group, std::size_t panel, const Columns& slots,
+               float* tile) {
+    const ActColumn* columns = columns_for(experts.matrix, slots) + group.first_slot;
+    multiply(experts.matrix, group.expert, panel, columns, group.n, tile);
+    watch.lap(Phase::kKernel);
+    if (experts.scales == nullptr) return;
+    for (std::size_t i = 0; i < group.n; ++i) {
+      float* y = tile + i * kPanelRows;
+      s.table.affine(y, experts.scales[group.expert], nullptr, kPanelRows, y);
+    }
+    watch.lap(Phase::kEpilogue);
+  }
+
+  /// Gives rows their slots, and slots the columns of their rows.
+  void group_rows(Inputs& of, unsigned act_formats) const {
+    of.routing.group(n_rows);
+    const std::size_t n_used = s.plan.spec.experts.n_used;
+    for (std::size_t format = 0; format < kernels::kActFormats; ++format) {
+      if ((act_formats >> format & 1U) == 0) continue;
+      for (std::size_t slot = 0; slot < n_rows * n_used; ++slot) {
+        of.slots.of[format][slot] = of.columns.of[format][of.routing.at_slot(slot).row];
+      }
+    }
+  }
+
+  void operator()(const BoundExpertsUp& op) {
+    Inputs& from = inputs();
+    if (is_redundant()) {
+      for (std::size_t row = 0; row < n_rows; ++row) from.routing.choose(row, op.logits.row(row), s.table);
+    }
+    if (is_redundant() || thread == 0) group_rows(from, op.act_formats);
+    share_prepared();
+
+    const std::span<const Routing::Group> groups = from.routing.groups();
+    const BoundMatrix& gate = op.gate.matrix;
+    const std::size_t mean_columns = base::ceil_div(n_rows * s.plan.spec.experts.n_used, groups.size());
+    const std::size_t at_once =
+        panels_per_chunk(gate.weights.panel_stride, gate.n_panels * groups.size(), mean_columns, n_threads);
+    const std::size_t of_group = base::ceil_div(gate.n_panels, at_once), n_chunks = of_group * groups.size();
+    ChunkQueue::Round round_of_chunks = chunks(n_chunks);
+    for (std::size_t chunk = round_of_chunks.next(); chunk < n_chunks; chunk = round_of_chunks.next()) {
+      const Routing::Group& group = groups[chunk / of_group];
+      const std::size_t first = chunk % of_group * at_once, end = std::min(gate.n_panels, first + at_once);
+      for (std::size_t panel = first; panel < end; ++panel) {
+        project(op.gate, group, panel, from.slots, mine.tiles[0]);
+        project(op.up, group, panel, from.slots, mine.tiles[1]);
+        for (std::size_t i = 0; i < group.n; ++i) {
+          const auto [row, rank] = from.routing.at_slot(group.first_slot + i);
+          s.table.swiglu(mine.tiles[0] + i * kPanelRows, mine.tiles[1] + i * kPanelRows, gate.rows_of(panel),
+                         op.out.row(row) + rank * gate.n_rows + panel * kPanelRows);
+        }
+        watch.lap(Phase::kEpilogue);
+      }
+    }
+    barrier();
+  }
+
+  /// A panel of all experts at once, so that a row's results meet in one thread, which adds them in order of rank.
+  void operator()(const BoundExpertsDown& op) {
+    const Inputs& from = inputs();
+    const BoundMatrix& down = op.down.matrix;
+    const std::size_t n_used = s.plan.spec.experts.n_used;
+    for_rows_to_prepare([&](std::size_t row) {
+      for (std::size_t rank = 0; rank < n_used; ++rank) {
+        const std::size_t slot = from.routing.slots_of(row)[rank];
+        const ActLayout::Row arrays = s.expert_act.row(from.activations + slot * s.expert_act.row_bytes());
+        prepare(op.in, op.in.buffer.row(row) + rank * down.n_cols, down.n_cols, arrays, from.slots, slot);
+      }
+    });
+    share_prepared();
+
+    const std::span<const Routing::Group> groups = from.routing.groups();
+    const std::size_t at_once =
+        panels_per_chunk(groups.size() * down.weights.panel_stride, down.n_panels, n_rows, n_threads);
+    const std::size_t n_chunks = base::ceil_div(down.n_panels, at_once);
+    ChunkQueue::Round round_of_chunks = chunks(n_chunks);
+    for (std::size_t chunk = round_of_chunks.next(); chunk < n_chunks; chunk = round_of_chunks.next()) {
+      const std::size_t end = std::min(down.n_panels, (chunk + 1) * at_once);
+      for (std::size_t panel = chunk * at_once; panel < end; ++panel) {
+        for (const Routing::Group& group : groups) {
+          project(op.down, group, panel, from.slots, mine.tiles[0] + group.first_slot * kPanelRows);
+        }
+        for (std::size_t row = 0; row < n_rows; ++row) {
+          s.table.add_weighted(mine.tiles[0], from.routing.slots_of(row), from.routing.weights_of(row), n_used,
+                               down.rows_of(panel), op.out.row(row) + panel * kPanelRows);
+        }
+        watch.lap(Phase::kEpilogue);
+      }
+    }
+    barrier();
+  }
+
   void operator()(const BoundSelectRows& op) {
     const std::span<const std::uint32_t> wanted = s.batch->logit_rows;
     if (wanted.size() == n_rows) return;
@@ -421,11 +561,13 @@ Result<std::unique_ptr<Executor>> Executor::create(const plan::Plan& plan, const
   auto state = std::make_unique<State>(plan, weights, pool, limits, layout);
   State& s = *state;
   const plan::WorkspaceLayout buffers = plan::lay_out(plan, limits);
-  for (const plan::Buffer& buffer : plan.buffers) {
-    if (!buffer.has_only_logit_rows) s.act.width = std::max(s.act.width, static_cast<std::size_t>(buffer.width));
-  }
   std::size_t table_row_bytes = 0;
   for (const plan::Step& step : plan.steps) {
+    const auto prepares = [&](plan::BufferId in) {
+      s.act.width = std::max(s.act.width, static_cast<std::size_t>(plan.buffers[in.index].width));
+    };
+    if (const auto* linear = std::get_if<plan::Linear>(&step.op)) prepares(linear->in);
+    if (const auto* route = std::get_if<plan::Route>(&step.op)) prepares(route->in);
     if (const auto* embed = std::get_if<plan::Embed>(&step.op)) {
       table_row_bytes = pack::Weights::row_scratch_bytes(plan.matrices[embed->table.index]);
     }
@@ -438,34 +580,49 @@ Result<std::unique_ptr<Executor>> Executor::create(const plan::Plan& plan, const
     }
   }
   const std::size_t n_threads = pool.size();
+  const model::Experts& experts = plan.spec.experts;
+  const std::size_t n_slots = limits.max_rows * experts.n_used;
+  s.expert_act.width = experts.ffn_dim;
+  const auto activation_bytes_of = [&](std::size_t n_rows) {
+    return std::max(n_rows * s.act.row_bytes(), n_rows * experts.n_used * s.expert_act.row_bytes());
+  };
   const std::size_t tile_bytes = limits.max_rows * kPanelRows * sizeof(float);
-  const std::size_t attention_bytes = round_line(kernels::attention_scratch_floats(plan.spec.head_dim, plan.spec.head_dim) * sizeof(float));
-  const std::size_t activation_bytes = kRedundantRows * s.act.row_bytes();
+  const std::size_t slot_tile_bytes = std::max(tile_bytes, n_slots * kPanelRows * sizeof(float));
+  const std::size_t head_dim = plan.spec.head_dim;
+  const std::size_t attention_bytes = round_line(kernels::attention_scratch_floats(head_dim, head_dim) * sizeof(float));
+  const std::size_t activation_bytes = activation_bytes_of(kRedundantRows);
   const std::size_t thread_bytes =
-      2 * tile_bytes + attention_bytes + round_line(table_row_bytes) + panel_bytes + activation_bytes;
+      slot_tile_bytes + tile_bytes + attention_bytes + round_line(table_row_bytes) + panel_bytes + activation_bytes;
   const std::size_t angle_bytes = round_line(limits.max_rows * plan.spec.rope.n_rot * sizeof(float));
   const std::uint64_t bytes =
-      buffers.bytes + limits.max_rows * s.act.row_bytes() + angle_bytes + n_threads * thread_bytes;
+      buffers.bytes + activation_bytes_of(limits.max_rows) + angle_bytes + n_threads * thread_bytes;
   WOOLLY_TRY(s.workspace, os::Memory::reserve(bytes, "workspace"));
 
   std::byte* at = s.workspace.data();
   s.steps = bind(plan, weights, buffers, at);
   s.logits = reinterpret_cast<const float*>(at + buffers.offsets[plan.logits.index]);
   at += buffers.bytes;
-  s.shared_activations = std::exchange(at, at + limits.max_rows * s.act.row_bytes());
+  s.shared.activations = std::exchange(at, at + activation_bytes_of(limits.max_rows));
   s.angles = reinterpret_cast<float*>(std::exchange(at, at + angle_bytes));
 
-  s.column_storage.resize(kernels::kActFormats * (limits.max_rows + n_threads * kRedundantRows));
+  const std::size_t columns_of_row = 1 + experts.n_used;
+  s.column_storage.resize(kernels::kActFormats * columns_of_row * (limits.max_rows + n_threads * kRedundantRows));
   ActColumn* column = s.column_storage.data();
-  for (ActColumn*& of : s.shared_columns.of) of = std::exchange(column, column + limits.max_rows);
+  const auto give = [&](Inputs& inputs, std::size_t n_rows) {
+    for (ActColumn*& of : inputs.columns.of) of = std::exchange(column, column + n_rows);
+    for (ActColumn*& of : inputs.slots.of) of = std::exchange(column, column + n_rows * experts.n_used);
+    inputs.routing = Routing(experts, n_rows);
+  };
+  give(s.shared, limits.max_rows);
   s.scratch.resize(n_threads);
   for (Scratch& scratch : s.scratch) {
-    for (float*& tile : scratch.tiles) tile = reinterpret_cast<float*>(std::exchange(at, at + tile_bytes));
+    scratch.tiles[0] = reinterpret_cast<float*>(std::exchange(at, at + slot_tile_bytes));
+    scratch.tiles[1] = reinterpret_cast<float*>(std::exchange(at, at + tile_bytes));
     scratch.attention = reinterpret_cast<float*>(std::exchange(at, at + attention_bytes));
     scratch.row = std::exchange(at, at + round_line(table_row_bytes));
     scratch.panel = reinterpret_cast<std::uint8_t*>(std::exchange(at, at + panel_bytes));
-    scratch.activations = std::exchange(at, at + activation_bytes);
-    for (ActColumn*& of : scratch.columns.of) of = std::exchange(column, column + kRedundantRows);
+    scratch.inputs.activations = std::exchange(at, at + activation_bytes);
+    give(scratch.inputs, kRedundantRows);
   }
 
   std::span<const float> factors;

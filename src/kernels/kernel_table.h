@@ -128,6 +128,13 @@ struct KernelTable {
   void (*affine)(const float* y, float scale, const float* bias, std::size_t n, float* out) noexcept;
   /// x[i] += y[i].
   void (*add)(const float* y, std::size_t n, float* x) noexcept;
+  /// x[i] += Σ_t weights[t] * tiles[rows[t]][i], in order of t by fused multiply-adds from zero, for i < n. `tiles` has
+  /// rows of kPanelRows, and n is at most that.
+  void (*add_weighted)(const float* tiles, const std::uint32_t* rows, const float* weights, std::size_t n_terms,
+                       std::size_t n, float* x) noexcept;
+  /// out[i] = scale * e^(x[i] - max x) / Σ_j e^(x[j] - max x), summed as rms_norm sums; out may be x. NaN everywhere
+  /// where x has NaN, positive infinity, or nothing else than negative infinity.
+  void (*softmax)(const float* x, float scale, std::size_t n, float* out) noexcept;
   /// out[i] = silu(gate[i]) * up[i].
   void (*swiglu)(const float* gate, const float* up, std::size_t n, float* out) noexcept;
   /// Rotates pairs of `head[0 .. n_rot)` in place: (2i, 2i+1) by angle i; `cos_sin` [n_rot / 2][2].

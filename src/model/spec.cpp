@@ -156,4 +156,25 @@ Result<Spec> read_transformer_spec(const gguf::Metadata& metadata, std::string_v
   return spec;
 }
 
+Result<Experts> read_experts(const gguf::Metadata& metadata, const Spec& spec) {
+  Reader keys(metadata, spec.architecture);
+  Experts experts;
+  experts.n = keys.number("expert_count", 1, 1024);
+  if (keys.error()) return *keys.error();
+  experts.n_used = keys.number("expert_used_count", 1, experts.n);
+  if (keys.error()) return *keys.error();
+  experts.ffn_dim = keys.number("expert_feed_forward_length", 0, 1U << 22U, 0);
+  if (experts.ffn_dim == 0) experts.ffn_dim = spec.ffn_dim / experts.n_used;
+  const float scale = keys.real("expert_weights_scale", 0.0F, 1e6F, 0.0F);
+  if (scale != 0.0F) experts.weight_scale = scale;
+  if (experts.ffn_dim == 0) {
+    keys.fail({ErrorCode::kInvalidFile,
+               fmt::format("{0}.expert_feed_forward_length is missing, and {0}.feed_forward_length is {1}, less than "
+                           "{0}.expert_used_count, {2}",
+                           spec.architecture, spec.ffn_dim, experts.n_used)});
+  }
+  if (keys.error()) return *keys.error();
+  return experts;
+}
+
 }  // namespace woolly::model

@@ -25,6 +25,14 @@ struct Rope {
   std::string_view factors_tensor{};  ///< Name of a tensor [n_rot / 2] that divides the angles; empty: none.
 };
 
+/// Feed-forward networks of which every token goes through a few.
+struct Experts {
+  std::uint32_t n = 0;       ///< 0: there is one network, for all tokens.
+  std::uint32_t n_used = 0;  ///< A token goes to the experts of its highest router logits, the first of equals.
+  std::uint32_t ffn_dim = 0;
+  float weight_scale = 1.0F;  ///< Their outputs are weighted by weight_scale * softmax over the chosen logits.
+};
+
 /// Dimensions as in the papers; see docs/glossary.md.
 struct Spec {
   std::string architecture;
@@ -39,10 +47,14 @@ struct Spec {
   float norm_eps = 0.0F;
   float attention_scale = 0.0F;  ///< The softmax sees attention_scale * q·k.
   Rope rope;
+  Experts experts;
 };
 
 /// Reads what decoder-only transformers with grouped-query attention and RMS norms have in common, from the keys
 /// `<prefix>.*`. Every number has a range; a value outside is an error that names key, value and range.
 Result<Spec> read_transformer_spec(const gguf::Metadata& metadata, std::string_view prefix, RopePairs pairs);
+
+/// Reads the experts of an architecture that has them, from `<spec.architecture>.expert_*`, with the same errors.
+Result<Experts> read_experts(const gguf::Metadata& metadata, const Spec& spec);
 
 }  // namespace woolly::model

@@ -21,14 +21,18 @@ constexpr std::uint64_t kPieceBytes = 256U << 10U;
 /// would come upon an untouched huge page at the same time, and each would clear one for it.
 constexpr std::uint64_t kShareBytes = 8U << 20U;
 
-/// Consecutive panels of one matrix.
+/// Consecutive panels of one matrix; through a stack they are counted on.
 struct Panels {
   const plan::PackedMatrix* matrix;
   std::size_t first, n;
 };
 
-std::uint64_t row_bytes(const plan::PackedMatrix& matrix) { return matrix.tensor->size / matrix.n_rows; }
+std::uint64_t row_bytes(const plan::PackedMatrix& matrix) { return matrix.tensor->size / (matrix.n * matrix.n_rows); }
 std::uint64_t panel_bytes(const plan::PackedMatrix& matrix) { return row_bytes(matrix) * kernels::kPanelRows; }
+
+std::size_t n_panels_of_all(const plan::PackedMatrix& matrix) {
+  return static_cast<std::size_t>(matrix.n) * matrix.n_panels();
+}
 
 /// Panels that have about `bytes` bytes together.
 std::size_t panels_in(std::uint64_t bytes, const plan::PackedMatrix& matrix) {
@@ -44,16 +48,20 @@ std::vector<Panels> cut(const Panels& panels, std::uint64_t bytes) {
   return pieces;
 }
 
-Status pack_piece(const os::TensorSource& source, const Panels& piece, std::byte* buffer, std::byte* out) {
+/// Panels of the matrix `index` of a stack, counted from its first.
+Status pack_piece(const os::TensorSource& source, std::size_t index, const Panels& piece, std::byte* buffer,
+                  std::byte* out) {
   const plan::PackedMatrix& matrix = *piece.matrix;
   const std::uint64_t stride = row_bytes(matrix);
   const std::size_t first_row = piece.first * kernels::kPanelRows;
   const auto n_rows =
       static_cast<std::size_t>(std::min<std::uint64_t>(piece.n * kernels::kPanelRows, matrix.n_rows - first_row));
-  WOOLLY_CHECK(source.read(matrix.tensor->file, matrix.tensor->offset + first_row * stride, {buffer, n_rows * stride}));
+  const std::uint64_t from = matrix.tensor->offset + (index * matrix.n_rows + first_row) * stride;
+  WOOLLY_CHECK(source.read(matrix.tensor->file, from, {buffer, n_rows * stride}));
+  out += matrix.offset + index * matrix.stride;
   for (std::size_t i = 0; i < piece.n; ++i) {
     const std::size_t row = i * kernels::kPanelRows;
-    auto* panel = reinterpret_cast<std::uint8_t*>(out + matrix.offset + (piece.first + i) * matrix.panel_stride);
+    auto* panel = reinterpret_cast<std::uint8_t*>(out + (piece.first + i) * matrix.panel_stride);
     matrix.kernel->pack(reinterpret_cast<const std::uint8_t*>(buffer) + row * stride, stride,
                         std::min(kernels::kPanelRows, n_rows - row), static_cast<std::size_t>(matrix.n_cols), panel);
   }
@@ -61,7 +69,14 @@ Status pack_piece(const os::TensorSource& source, const Panels& piece, std::byte
 }
 
 Status pack_share(const os::TensorSource& source, const Panels& share, std::byte* buffer, std::byte* out) {
-  for (const Panels& piece : cut(share, kPieceBytes)) WOOLLY_CHECK(pack_piece(source, piece, buffer, out));
+  const std::size_t n = share.matrix->n_panels();
+  for (std::size_t at = share.first; at < share.first + share.n;) {
+    const std::size_t of_matrix = std::min(share.first + share.n - at, n - at % n);
+    for (const Panels& piece : cut({share.matrix, at % n, of_matrix}, kPieceBytes)) {
+      WOOLLY_CHECK(pack_piece(source, at / n, piece, buffer, out));
+    }
+    at += of_matrix;
+  }
   return {};
 }
 
@@ -91,7 +106,7 @@ Status pack_matrices(const plan::Plan& plan, const os::TensorSource& source, os:
   std::vector<Panels> shares;
   std::uint64_t largest_piece = 1;
   for (const plan::PackedMatrix& matrix : plan.matrices) {
-    for (const Panels& share : cut({&matrix, 0, matrix.n_panels()}, kShareBytes)) shares.push_back(share);
+    for (const Panels& share : cut({&matrix, 0, n_panels_of_all(matrix)}, kShareBytes)) shares.push_back(share);
     largest_piece = std::max(largest_piece, panel_bytes(matrix) * panels_in(kPieceBytes, matrix));
   }
   const std::uint64_t buffer_bytes = base::round_up(largest_piece, 4096);
@@ -129,11 +144,12 @@ Result<Weights> fulfil(const plan::Plan& plan, os::TensorSource source, os::Thre
 MatrixBytes Weights::matrix(const plan::PackedMatrix& matrix) const noexcept {
   if (!mapped_) {
     return {reinterpret_cast<const std::uint8_t*>(memory_.data() + matrix.offset),
-            static_cast<std::size_t>(matrix.panel_stride), 0};
+            static_cast<std::size_t>(matrix.panel_stride), 0, static_cast<std::size_t>(matrix.stride)};
   }
   const auto stride = static_cast<std::size_t>(row_bytes(matrix));
   const std::byte* rows = mapped_->mapped(matrix.tensor->file).data() + matrix.tensor->offset;
-  return {reinterpret_cast<const std::uint8_t*>(rows), stride * kernels::kPanelRows, stride};
+  return {reinterpret_cast<const std::uint8_t*>(rows), stride * kernels::kPanelRows, stride,
+          stride * static_cast<std::size_t>(matrix.n_rows)};
 }
 
 std::size_t Weights::row_scratch_bytes(const plan::PackedMatrix& matrix) noexcept {
@@ -149,8 +165,10 @@ void Weights::decode_row(const plan::PackedMatrix& matrix, std::size_t row, std:
     const auto* from = reinterpret_cast<const std::byte*>(bytes.data + row * bytes.row_stride);
     return info.decode(from, n_cols / info.block_k, out);
   }
-  const std::uint8_t* panel = bytes.data + row / kernels::kPanelRows * bytes.panel_stride;
-  kernels::unpack_row(info.type, panel, row % kernels::kPanelRows, n_cols, scratch);
+  const auto n_rows = static_cast<std::size_t>(matrix.n_rows);
+  const std::uint8_t* panel =
+      bytes.data + row / n_rows * bytes.stride + row % n_rows / kernels::kPanelRows * bytes.panel_stride;
+  kernels::unpack_row(info.type, panel, row % n_rows % kernels::kPanelRows, n_cols, scratch);
   info.decode(scratch, n_cols / info.block_k, out);
 }
 

@@ -20,6 +20,7 @@ struct MatrixBytes {
   const std::uint8_t* data;  ///< Rows have any alignment.
   std::size_t panel_stride;  ///< From what belongs to one panel to what belongs to the next.
   std::size_t row_stride;    ///< From one row of the file to the next; 0: these are panels.
+  std::size_t stride;        ///< From one matrix of a stack to the next.
 };
 
 /// Owns the packed bytes of a plan's vectors and of its matrices, or the mapping of the file that they stay in.
@@ -34,7 +35,7 @@ class Weights {
     return reinterpret_cast<const float*>(memory_.data() + vector.offset);
   }
 
-  /// Row `row` of a matrix as `n_cols` floats; `scratch` holds row_scratch_bytes(matrix).
+  /// Row `row` of a matrix, counted on through a stack, as `n_cols` floats; `scratch` holds row_scratch_bytes(matrix).
   void decode_row(const plan::PackedMatrix& matrix, std::size_t row, std::byte* scratch, float* out) const noexcept;
   static std::size_t row_scratch_bytes(const plan::PackedMatrix& matrix) noexcept;
 

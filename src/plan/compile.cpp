@@ -14,7 +14,8 @@ namespace {
 /// A line of the cache, and of a vector load.
 constexpr std::uint64_t kAlignment = 64;
 
-/// Gives the panels of `matrices` (which have equally many) alternating places from `offset` on; returns the end.
+/// Gives the panels of `matrices` (which have equally many) alternating places from `offset` on, of stacks one matrix
+/// after the other; returns the end.
 std::uint64_t place_panels(Plan& plan, const std::vector<MatrixId>& matrices, std::uint64_t offset) {
   std::uint64_t stride = 0;
   for (const MatrixId id : matrices) {
@@ -22,8 +23,13 @@ std::uint64_t place_panels(Plan& plan, const std::vector<MatrixId>& matrices, st
     matrix.offset = offset + stride;
     stride += base::round_up(kernels::panel_bytes(matrix.tensor->type, matrix.n_cols), kAlignment);
   }
-  for (const MatrixId id : matrices) plan.matrices[id.index].panel_stride = stride;
-  return offset + stride * plan.matrices[matrices.front().index].n_panels();
+  for (const MatrixId id : matrices) {
+    PackedMatrix& matrix = plan.matrices[id.index];
+    matrix.panel_stride = stride;
+    matrix.stride = stride * matrix.n_panels();
+  }
+  const PackedMatrix& first = plan.matrices[matrices.front().index];
+  return offset + first.stride * first.n;
 }
 
 /// Matrices in the order in which steps read them, gate and up interleaved; returns the end.
@@ -39,6 +45,9 @@ std::uint64_t place_matrices(Plan& plan) {
   };
   for (const Step& step : plan.steps) {
     if (const auto* embed = std::get_if<Embed>(&step.op)) place({embed->table});
+    if (const auto* route = std::get_if<Route>(&step.op)) place({route->router});
+    if (const auto* experts = std::get_if<ExpertsUp>(&step.op)) place({experts->gate.matrix, experts->up.matrix});
+    if (const auto* experts = std::get_if<ExpertsDown>(&step.op)) place({experts->down.matrix});
     const auto* linear = std::get_if<Linear>(&step.op);
     if (linear == nullptr) continue;
     if (linear->epilogue == Epilogue::kSwiGlu &&
@@ -77,7 +86,8 @@ Result<Plan> compile(Graph graph, const kernels::KernelTable& table, MatrixPlace
       return Error{ErrorCode::kUnsupported, fmt::format("tensor {}: no {} kernel for type {}", matrix.tensor->name,
                                                         table.name, quant::info(matrix.tensor->type).name)};
     }
-    plan.matrices.push_back({matrix.tensor, kernel, matrix.tensor->n_rows(), matrix.tensor->n_cols(), 0, 0});
+    const std::uint64_t n_rows = matrix.tensor->n_rows() / matrix.n;
+    plan.matrices.push_back({matrix.tensor, kernel, matrix.n, n_rows, matrix.tensor->n_cols()});
   }
   for (const Vector& vector : graph.vectors) {
     plan.vectors.push_back({vector.tensor, vector.multiplier, vector.tensor->n_cols(), 0});
@@ -91,13 +101,27 @@ Result<Plan> compile(Graph graph, const kernels::KernelTable& table, MatrixPlace
   return plan;
 }
 
+namespace {
+unsigned act_format(const Plan& plan, MatrixId id) {
+  return 1U << static_cast<unsigned>(plan.matrices[id.index].kernel->act);
+}
+}  // namespace
+
 unsigned act_formats(const Plan& plan, const Linear& op) {
   unsigned formats = 0;
-  for (const Projection& projection : op.projections) {
-    formats |= 1U << static_cast<unsigned>(plan.matrices[projection.matrix.index].kernel->act);
-  }
+  for (const Projection& projection : op.projections) formats |= act_format(plan, projection.matrix);
   return formats;
 }
+
+unsigned act_formats(const Plan& plan, const Route& op) {
+  return act_format(plan, op.router) | act_format(plan, op.gate) | act_format(plan, op.up);
+}
+
+unsigned act_formats(const Plan& plan, const ExpertsUp& op) {
+  return act_format(plan, op.gate.matrix) | act_format(plan, op.up.matrix);
+}
+
+unsigned act_formats(const Plan& plan, const ExpertsDown& op) { return act_format(plan, op.down.matrix); }
 
 WorkspaceLayout lay_out(const Plan& plan, const Limits& limits) {
   struct Life {
@@ -114,6 +138,9 @@ WorkspaceLayout lay_out(const Plan& plan, const Limits& limits) {
     if (const auto* embed = std::get_if<Embed>(&op)) touch(embed->out);
     if (const auto* linear = std::get_if<Linear>(&op)) touch(linear->in), touch(linear->out);
     if (const auto* attend = std::get_if<Attend>(&op)) touch(attend->qkv), touch(attend->out);
+    if (const auto* route = std::get_if<Route>(&op)) touch(route->in), touch(route->out);
+    if (const auto* experts = std::get_if<ExpertsUp>(&op)) touch(experts->logits), touch(experts->out);
+    if (const auto* experts = std::get_if<ExpertsDown>(&op)) touch(experts->in), touch(experts->out);
     if (const auto* select = std::get_if<SelectRows>(&op)) {
       for (const BufferId id : select->buffers) touch(id);
     }

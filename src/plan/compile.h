@@ -19,15 +19,17 @@ enum class MatrixPlace : std::uint8_t {
   kFile,    ///< As the file has them, where it is mapped.
 };
 
-/// Where a matrix lies in the packed weights, as panels of kernels::kPanelRows rows. Offset and stride are 0 where it
-/// stays in the file.
+/// Where a matrix, or a stack of `n` matrices, lies in the packed weights, as panels of kernels::kPanelRows rows. Offset
+/// and strides are 0 where it stays in the file.
 struct PackedMatrix {
   const gguf::TensorView* tensor;
   const kernels::MatmulKernel* kernel;
-  std::uint64_t n_rows, n_cols;
-  std::uint64_t offset;        ///< Of the first panel, in bytes.
-  std::uint64_t panel_stride;  ///< From one panel to the next; gate and up alternate.
+  std::uint64_t n, n_rows, n_cols;
+  std::uint64_t offset = 0;        ///< Of the first panel, in bytes.
+  std::uint64_t panel_stride = 0;  ///< From one panel to the next; gate and up alternate.
+  std::uint64_t stride = 0;        ///< From one matrix of a stack to the next.
 
+  /// Of one matrix.
   [[nodiscard]] std::size_t n_panels() const {
     return static_cast<std::size_t>((n_rows + kernels::kPanelRows - 1) / kernels::kPanelRows);
   }
@@ -73,8 +75,11 @@ struct WorkspaceLayout {
 };
 WorkspaceLayout lay_out(const Plan& plan, const Limits& limits);
 
-/// The activation formats that a linear step's kernels read, as bits of 1 << ActFormat.
+/// The activation formats that a step's kernels read, as bits of 1 << ActFormat.
 unsigned act_formats(const Plan& plan, const Linear& op);
+unsigned act_formats(const Plan& plan, const Route& op);
+unsigned act_formats(const Plan& plan, const ExpertsUp& op);
+unsigned act_formats(const Plan& plan, const ExpertsDown& op);
 
 /// The plan as text, a line for each step.
 std::string print(const Plan& plan, const Limits& limits);

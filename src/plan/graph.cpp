@@ -21,16 +21,22 @@ void GraphBuilder::fail(Error error) {
   if (!error_) error_ = std::move(error);
 }
 
-const gguf::TensorView* GraphBuilder::require(const std::string& name, std::uint64_t n_cols, std::uint64_t n_rows) {
+const gguf::TensorView* GraphBuilder::require(const std::string& name, std::uint64_t n_cols, std::uint64_t n_rows,
+                                              std::uint64_t n) {
   const gguf::TensorView* tensor = file_.find_tensor(name);
   if (tensor == nullptr) {
     fail({ErrorCode::kInvalidFile, fmt::format("tensor {} is missing", name)});
     return nullptr;
   }
-  if (tensor->n_cols() != n_cols || tensor->n_rows() != n_rows || tensor->n_dims > 2) {
+  const bool is_stack = n > 0;
+  const bool has_dims = tensor->n_dims <= 2 || (is_stack && tensor->n_dims == 3);
+  const std::array<std::uint64_t, 4> shape{n_cols, n_rows, is_stack ? n : 1, 1};
+  if (!has_dims || tensor->shape != shape) {
+    std::string expected = fmt::format("{}", n_cols);
+    if (n_rows != 1 || is_stack) expected += fmt::format(" x {}", n_rows);
+    if (is_stack) expected += fmt::format(" x {}", n);
     fail({ErrorCode::kInvalidFile,
-          fmt::format("tensor {} has shape {}, expected {}", name, shape_of(*tensor),
-                      n_rows == 1 ? fmt::format("{}", n_cols) : fmt::format("{} x {}", n_cols, n_rows))});
+          fmt::format("tensor {} has shape {}, expected {}", name, shape_of(*tensor), expected)});
     return nullptr;
   }
   return tensor;
@@ -51,11 +57,11 @@ std::optional<VectorId> GraphBuilder::optional_vector(const std::string& name, s
   return vector(name, n);
 }
 
-MatrixId GraphBuilder::matrix(const gguf::TensorView* tensor) {
+MatrixId GraphBuilder::matrix(const gguf::TensorView* tensor, std::uint64_t n) {
   for (std::size_t i = 0; i < graph_.matrices.size(); ++i) {  // a tied embedding is packed once
     if (graph_.matrices[i].tensor == tensor) return {static_cast<std::uint32_t>(i)};
   }
-  graph_.matrices.push_back({tensor});
+  graph_.matrices.push_back({tensor, n});
   return {static_cast<std::uint32_t>(graph_.matrices.size() - 1)};
 }
 
@@ -84,6 +90,28 @@ void GraphBuilder::linear(std::string step, BufferId in, std::optional<Norm> nor
 }
 
 void GraphBuilder::attend(std::string step, Attend op) { graph_.steps.push_back({std::move(step), op}); }
+
+ExpertMatrix GraphBuilder::expert_matrix(const std::string& name, std::uint64_t n_cols, std::uint64_t n_rows,
+                                         bool may_have_scale) {
+  const std::uint64_t n = graph_.spec.experts.n;
+  ExpertMatrix experts{matrix(require(name + ".weight", n_cols, n_rows, n), n), {}};
+  if (may_have_scale) experts.scale = optional_vector(name + ".scale", n);
+  return experts;
+}
+
+void GraphBuilder::experts(const ExpertsSpec& names, BufferId x, Norm norm) {
+  const model::Experts& experts = graph_.spec.experts;
+  const std::uint64_t hidden_dim = graph_.spec.hidden_dim;
+  const MatrixId router = matrix(require(names.router + ".weight", hidden_dim, experts.n));
+  const ExpertMatrix gate = expert_matrix(names.gate, hidden_dim, experts.ffn_dim, names.may_have_scale);
+  const ExpertMatrix up = expert_matrix(names.up, hidden_dim, experts.ffn_dim, names.may_have_scale);
+  const ExpertMatrix down = expert_matrix(names.down, experts.ffn_dim, hidden_dim, names.may_have_scale);
+  const BufferId logits = buffer("router", experts.n);
+  const BufferId hidden = buffer("ffn", std::uint64_t{experts.n_used} * experts.ffn_dim);
+  graph_.steps.push_back({names.steps + "route", Route{x, norm, router, gate.matrix, up.matrix, logits}});
+  graph_.steps.push_back({names.steps + "experts_up", ExpertsUp{logits, gate, up, hidden}});
+  graph_.steps.push_back({names.steps + "experts_down", ExpertsDown{hidden, down, x}});
+}
 
 void GraphBuilder::select_rows(std::vector<BufferId> buffers) {
   graph_.steps.push_back({"select_rows", SelectRows{std::move(buffers)}});

@@ -15,9 +15,10 @@
 
 namespace woolly::plan {
 
-/// A matrix of the file, [n_rows, n_cols]. The view's owner is the gguf::File.
+/// A matrix of the file, [n_rows, n_cols], or a stack of `n` of them. The view's owner is the gguf::File.
 struct Matrix {
   const gguf::TensorView* tensor;
+  std::uint64_t n = 1;
 };
 
 /// A vector of the file as float32, times a number of the file if there is one.
@@ -63,6 +64,13 @@ struct ProjectionSpec {
   ScaleOrder scale = ScaleOrder::kIgnore;
 };
 
+/// Where the parts of a layer's experts are looked for: `<name>.weight`, and `<name>.scale` but for the router.
+struct ExpertsSpec {
+  std::string steps;  ///< What the names of the steps begin with.
+  std::string router, gate, up, down;
+  bool may_have_scale = false;
+};
+
 /// Writes a Graph. The first error sticks, so that recipes stay straight; `finish` returns it.
 class GraphBuilder {
  public:
@@ -82,6 +90,8 @@ class GraphBuilder {
   void linear(std::string step, BufferId in, std::optional<Norm> norm, const std::vector<ProjectionSpec>& projections,
               Epilogue epilogue, BufferId out);
   void attend(std::string step, Attend op);
+  /// Router and experts (spec().experts) of the norm of `x`, added to it.
+  void experts(const ExpertsSpec& names, BufferId x, Norm norm);
   void select_rows(std::vector<BufferId> buffers);
   /// Norm and output matrix: `tensor`, or the embedding table where the file has none; `<output>.bias` if allowed.
   void logits(BufferId in, Norm norm, bool may_have_bias);
@@ -91,8 +101,11 @@ class GraphBuilder {
   Result<Graph> finish();
 
  private:
-  const gguf::TensorView* require(const std::string& name, std::uint64_t n_cols, std::uint64_t n_rows);
-  MatrixId matrix(const gguf::TensorView* tensor);
+  /// `n`: of a stack of matrices, 0 for one matrix.
+  const gguf::TensorView* require(const std::string& name, std::uint64_t n_cols, std::uint64_t n_rows,
+                                  std::uint64_t n = 0);
+  MatrixId matrix(const gguf::TensorView* tensor, std::uint64_t n = 1);
+  ExpertMatrix expert_matrix(const std::string& name, std::uint64_t n_cols, std::uint64_t n_rows, bool may_have_scale);
   void fail(Error error);
 
   const gguf::File& file_;

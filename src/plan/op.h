@@ -58,12 +58,41 @@ struct Attend {
   std::optional<Norm> query_norm, key_norm;  ///< Per head.
 };
 
+/// The matrices of all experts, in one tensor of the file: y = (W of the expert x) * (scale of the expert).
+struct ExpertMatrix {
+  MatrixId matrix;
+  std::optional<VectorId> scale;  ///< One number for each expert.
+};
+
+/// Norm and quantization of the input once, for all that read it; then the router's logits of the experts.
+struct Route {
+  BufferId in;
+  Norm norm;
+  MatrixId router;
+  MatrixId gate, up;  ///< Of the ExpertsUp that follows: it reads the same input.
+  BufferId out;       ///< [rows, experts.n].
+};
+
+/// Chooses the experts of each row; then out[row][rank] = silu(gate x) * (up x), of the row's expert of that rank.
+struct ExpertsUp {
+  BufferId logits;  ///< Of the Route before.
+  ExpertMatrix gate, up;
+  BufferId out;  ///< [rows, experts.n_used * experts.ffn_dim].
+};
+
+/// out[row] += Σ_rank weight[row][rank] * (down in[row][rank]), in order of rank.
+struct ExpertsDown {
+  BufferId in;
+  ExpertMatrix down;
+  BufferId out;
+};
+
 /// Keeps only the rows whose logits are wanted, in all buffers that live on.
 struct SelectRows {
   std::vector<BufferId> buffers;
 };
 
-using Op = std::variant<Embed, Linear, Attend, SelectRows>;
+using Op = std::variant<Embed, Linear, Attend, Route, ExpertsUp, ExpertsDown, SelectRows>;
 
 struct Step {
   std::string name;  ///< As in "blk.3.qkv".

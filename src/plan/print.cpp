@@ -12,10 +12,14 @@ class Printer {
 
   std::string print() {
     const model::Spec& spec = plan_.spec;
+    const model::Experts& experts = spec.experts;
+    const std::string ffn = experts.n == 0
+                                ? fmt::format("ffn {}", spec.ffn_dim)
+                                : fmt::format("experts {} of {} with ffn {}", experts.n_used, experts.n, experts.ffn_dim);
     text_ = fmt::format(
-        "{}: {} layers, hidden {}, heads {} / {} of {}, ffn {}, vocabulary {}, context {}\n"
+        "{}: {} layers, hidden {}, heads {} / {} of {}, {}, vocabulary {}, context {}\n"
         "kernels {}; weights {}; workspace {:.1f} MB for {} rows, {} of logits\n",
-        spec.architecture, spec.n_layers, spec.hidden_dim, spec.n_heads, spec.n_kv_heads, spec.head_dim, spec.ffn_dim,
+        spec.architecture, spec.n_layers, spec.hidden_dim, spec.n_heads, spec.n_kv_heads, spec.head_dim, ffn,
         spec.vocab_size, spec.context_length, plan_.kernels->name, weights(),
         static_cast<double>(layout_.bytes) / 1e6, limits_.max_rows, limits_.max_logit_rows);
     for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
@@ -42,19 +46,29 @@ class Printer {
   }
   std::string matrix(MatrixId id) const {
     const PackedMatrix& m = plan_.matrices[id.index];
-    return fmt::format("{} {} [{}, {}]", m.tensor->name, quant::info(m.tensor->type).name, m.n_rows, m.n_cols);
+    const std::string n = m.n == 1 ? "" : fmt::format("{} x ", m.n);
+    return fmt::format("{} {} {}[{}, {}]", m.tensor->name, quant::info(m.tensor->type).name, n, m.n_rows, m.n_cols);
   }
   std::string_view vector(VectorId id) const { return plan_.vectors[id.index].tensor->name; }
 
   void add(const Embed& op) { text_ += fmt::format("embed {} -> {}", matrix(op.table), buffer(op.out)); }
 
+  void add_formats(unsigned formats) {
+    constexpr std::string_view kNames[] = {"f32", "a32", "a256", "bf16"};
+    for (unsigned format = 0; format < kernels::kActFormats; ++format) {
+      if ((formats >> format & 1U) != 0) text_ += fmt::format(" to {}", kNames[format]);
+    }
+  }
+
+  void add(const ExpertMatrix& experts) {
+    text_ += fmt::format(" | {}", matrix(experts.matrix));
+    if (experts.scale) text_ += fmt::format(" * {}", vector(*experts.scale));
+  }
+
   void add(const Linear& op) {
     text_ += buffer(op.in);
     if (op.norm) text_ += fmt::format(" rms_norm({})", vector(op.norm->weight));
-    constexpr std::string_view kNames[] = {"f32", "a32", "a256", "bf16"};
-    for (unsigned format = 0; format < kernels::kActFormats; ++format) {
-      if ((act_formats(plan_, op) >> format & 1U) != 0) text_ += fmt::format(" to {}", kNames[format]);
-    }
+    add_formats(act_formats(plan_, op));
     for (const Projection& projection : op.projections) {
       text_ += fmt::format(" | {}", matrix(projection.matrix));
       if (projection.scale) text_ += fmt::format(" * {}", vector(*projection.scale));
@@ -68,6 +82,26 @@ class Printer {
     text_ += buffer(op.qkv);
     if (op.query_norm) text_ += fmt::format(" rms_norm({}, {})", vector(op.query_norm->weight), vector(op.key_norm->weight));
     text_ += fmt::format(" rope, append to cache {}, attention -> {}", op.layer, buffer(op.out));
+  }
+
+  void add(const Route& op) {
+    text_ += fmt::format("{} rms_norm({})", buffer(op.in), vector(op.norm.weight));
+    add_formats(act_formats(plan_, op));
+    text_ += fmt::format(" | {} -> {}", matrix(op.router), buffer(op.out));
+  }
+
+  void add(const ExpertsUp& op) {
+    text_ += fmt::format("best {} of {}", plan_.spec.experts.n_used, buffer(op.logits));
+    add(op.gate);
+    add(op.up);
+    text_ += fmt::format(" swiglu -> {}", buffer(op.out));
+  }
+
+  void add(const ExpertsDown& op) {
+    text_ += buffer(op.in);
+    add_formats(act_formats(plan_, op));
+    add(op.down);
+    text_ += fmt::format(" weighted, add to {}", buffer(op.out));
   }
 
   void add(const SelectRows& op) {

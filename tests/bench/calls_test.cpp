@@ -26,8 +26,8 @@ TEST(CallBench, MeasuresEachKernelAtEachSizeThatItTakes) {
     kernels.emplace(row.kernel);
   }
   EXPECT_EQ(kernels, (std::set<std::string>{"rms_norm", "quantize_a32", "quantize_a256", "round_bf16", "affine", "add",
-                                            "swiglu", "rope_adjacent", "rope_halves", "matmul F32", "matmul BF16",
-                                            "matmul Q8_0", "matmul Q4_K"}));
+                                            "softmax", "swiglu", "rope_adjacent", "rope_halves", "matmul F32",
+                                            "matmul BF16", "matmul Q8_0", "matmul Q4_K"}));
   const auto sizes_of = [&](std::string_view kernel) {
     std::set<std::size_t> sizes;
     for (const CallRow& row : report->rows) {

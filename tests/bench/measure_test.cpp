@@ -66,6 +66,18 @@ TEST(WorkOf, CountsEachMatrixButTheTableOfEmbeddings) {
   }
 }
 
+TEST(WorkOf, CountsTheExpertsThatATokenGoesThrough) {
+  const TinyModel tiny{.architecture = "qwen3moe"};
+  const Loaded loaded(tiny);
+  const ModelWork work = work_of(*loaded.model, KvType::kF16);
+  const std::uint64_t q_dim = tiny.n_heads * tiny.head_dim, kv_dim = tiny.n_kv_heads * tiny.head_dim;
+  const std::uint64_t experts = tiny.n_experts + 3 * tiny.n_experts_used * tiny.expert_ffn_dim;  // the router is one matrix
+  const std::uint64_t layer = tiny.hidden_dim * (2 * q_dim + 2 * kv_dim + experts);
+  const std::uint64_t all = tiny.n_layers * layer + tiny.vocab_size * tiny.hidden_dim;
+  EXPECT_EQ(work.parameters_of_each_token + work.parameters_of_last_token, all);
+  EXPECT_EQ(work.matrix_bytes, all * 4);
+}
+
 TEST(RoofShare, OfReadsForTokensAndOfOperationsForPrompts) {
   const ModelWork work{.matrix_bytes = 1000,
                        .parameters_of_each_token = 90,

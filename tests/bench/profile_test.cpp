@@ -112,5 +112,36 @@ TEST(ProfileOf, StepsOfAllLayersTogetherDoWhatTheModelDoes) {
   }
 }
 
+/// Three tokens go through three of six experts each; a prompt of 40 in two chunks through all of them, at most.
+TEST(ProfileOf, ExpertsAreCountedAsTheyAreUsed) {
+  const test::TempDir dir;
+  const test::TinyModel tiny{.architecture = "qwen3moe"};
+  const test::Loaded loaded(dir.write("tiny.gguf", tiny.build().build()));
+  const auto session = Session::create(loaded.model, {.chunk = 32});
+  ASSERT_TRUE(session);
+  const plan::Plan& plan = loaded.model->parts().plan;
+  exec::Recorder recorder(plan.steps.size(), 2);
+  (*session)->parts().executor->record_to(&recorder);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE((*session)->append(test::some_tokens(1, 1)));
+  ASSERT_TRUE((*session)->append(test::some_tokens(40, 1)));
+  const Profile profile = profile_of(recorder, plan, (*session)->parts().cache->layout());
+  ASSERT_EQ(profile.size(), 2u);
+  const std::uint64_t down = std::uint64_t{tiny.hidden_dim} * tiny.expert_ffn_dim;
+  const auto expect = [&](const StageProfile& stage, std::string_view name, std::uint64_t bytes, std::uint64_t operations) {
+    const auto step = std::ranges::find(stage.steps, name, &StepProfile::name);
+    ASSERT_NE(step, stage.steps.end()) << name;
+    EXPECT_EQ(step->bytes, bytes) << name;
+    EXPECT_EQ(step->operations(), operations) << name;
+    EXPECT_GT(step->seconds(), 0) << name;
+  };
+  // Three tokens through two layers.
+  expect(profile[1], "experts_down", 3 * 2 * 3 * down * 4, 3 * 2 * 3 * down * 2);
+  expect(profile[1], "experts_up", 2 * 3 * 2 * 3 * down * 4, 2 * 3 * 2 * 3 * down * 2);
+  expect(profile[1], "route", 3 * 2 * 6 * tiny.hidden_dim * 4u, 3 * 2 * 6 * tiny.hidden_dim * 2u);
+  // Of the last layer the second chunk computes one row, the first none.
+  expect(profile[0], "experts_down", (2 * 6 + 3) * down * 4, (40 + 1) * 3 * down * 2);
+  expect(profile[0], "route", 3 * 6 * tiny.hidden_dim * 4u, (40 + 1) * 6 * tiny.hidden_dim * 2u);
+}
+
 }  // namespace
 }  // namespace woolly::bench

@@ -8,6 +8,8 @@
 #include "sample/sampler.h"
 #include "speculate/generator.h"
 #include "speculate/lookup_drafter.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
 
 namespace {
 std::atomic<std::size_t> n_allocations{0};
@@ -56,6 +58,20 @@ TEST(Allocation, NoneInStepsOfManySequences) {
   ASSERT_TRUE(Session::step(turns));
   const std::size_t before = n_allocations.load();
   for (int i = 0; i < 90; ++i) ASSERT_TRUE(Session::step(turns));  // past several blocks of the cache
+  EXPECT_EQ(n_allocations.load(), before);
+}
+
+TEST(Allocation, NoneWhereTokensGoToExperts) {
+  const TempDir dir;
+  const auto engine = make_engine(table_names().back(), 2);
+  const auto model = Model::load(*engine, dir.write("tiny.gguf", TinyModel{.architecture = "qwen3moe"}.build().build()));
+  ASSERT_TRUE(model) << model.error().message;
+  const auto session = make_session(*model);
+  const std::vector<TokenId> prompt(100, TokenId{3});
+  ASSERT_TRUE(session->append(prompt));
+  const std::size_t before = n_allocations.load();
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(session->append(prompt));
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(session->append(std::span(prompt).first(1)));
   EXPECT_EQ(n_allocations.load(), before);
 }
 

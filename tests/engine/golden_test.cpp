@@ -41,7 +41,7 @@ TEST_P(Golden, LogitsMatchTheReference) {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const char* model : {"llama-dense", "qwen2-dense", "qwen3-dense"}) {
+  for (const char* model : {"llama-dense", "qwen2-dense", "qwen3-dense", "qwen3moe-moe"}) {
     for (const std::string& isa : table_names()) all.push_back({model, isa});
   }
   return all;

@@ -57,6 +57,61 @@ TEST(Elementwise, EpiloguesAreIdenticalOnAllTables) {
   }
 }
 
+/// Sums of up to twenty rows, picked and weighted, over the rows' first n values.
+TEST(Elementwise, WeightedSumsAreIdenticalOnAllTablesAndInOrder) {
+  std::mt19937 random(4);
+  const auto tiles = random_columns(1, 24 * kPanelRows, random)[0], weights = random_columns(1, 20, random)[0];
+  const std::vector<std::uint32_t> rows = {3, 23, 0, 7, 7, 1, 22, 9, 4, 5, 6, 8, 2, 10, 21, 11, 12, 13, 14, 15};
+  for (const std::size_t n : {1U, 15U, 16U, 17U, 32U}) {
+    for (const std::size_t n_terms : {1U, 2U, 8U, 20U}) {
+      expect_identical(n, [&](const kernels::KernelTable& table, std::vector<float>& x) {
+        table.add_weighted(tiles.data(), rows.data(), weights.data(), n_terms, n, x.data());
+        for (std::size_t i = 0; i < n; ++i) {
+          float sum = 0;
+          for (std::size_t t = 0; t < n_terms; ++t) sum = std::fma(weights[t], tiles[rows[t] * kPanelRows + i], sum);
+          ASSERT_EQ(x[i], 0.5F + sum) << table.name;
+        }
+      });
+    }
+  }
+}
+
+TEST(Elementwise, SoftmaxIsIdenticalOnAllTablesAndRight) {
+  std::mt19937 random(5);
+  for (const std::size_t n : kSizes) {
+    auto x = random_columns(1, n, random)[0];
+    for (float& value : x) value = 10.0F * value + 300.0F;
+    expect_identical(n, [&](const kernels::KernelTable& table, std::vector<float>& out) {
+      out = x;
+      table.softmax(out.data(), 2.5F, n, out.data());
+      const double max = static_cast<double>(*std::max_element(x.begin(), x.end()));
+      double sum = 0;
+      for (const float value : x) sum += std::exp(static_cast<double>(value) - max);
+      for (std::size_t i = 0; i < n; ++i) {
+        const double expected = 2.5 * std::exp(static_cast<double>(x[i]) - max) / sum;
+        // e^x to 2 ulp, a sum of positive terms in chains of n / 16, a quotient and a product.
+        const double ulps = 8.0 + static_cast<double>(n) / 16;
+        ASSERT_NEAR(static_cast<double>(out[i]), expected, expected * ulps * 0x1p-23 + 1e-37) << table.name;
+      }
+    });
+  }
+}
+
+TEST(Elementwise, SoftmaxOfNonsenseIsNan) {
+  for (const kernels::KernelTable* table : kernels::available_tables()) {
+    for (const std::vector<float>& x : {std::vector<float>{1, NAN, 2}, {INFINITY, 1}, {-INFINITY, -INFINITY}, {NAN}}) {
+      std::vector<float> out(x.size());
+      table->softmax(x.data(), 1.0F, x.size(), out.data());
+      for (const float value : out) EXPECT_TRUE(std::isnan(value)) << table->name;
+    }
+    const float x[] = {-INFINITY, 5.0F};
+    float out[2];
+    table->softmax(x, 1.0F, 2, out);
+    EXPECT_EQ(out[0], 0.0F);
+    EXPECT_EQ(out[1], 1.0F);
+  }
+}
+
 /// The exponential inside silu over a walk through all floats: identical on all tables, and within 4 ulp of double.
 TEST(Elementwise, SiluIsAccurateFromEndToEnd) {
   std::vector<float> x;

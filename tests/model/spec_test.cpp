@@ -82,6 +82,53 @@ TEST(Spec, NamesTheKeyTheValueAndTheRange) {
   expect_error(Keys{}.build().add_string("m.rope.freq_base", "x"), {"m.rope.freq_base"});
 }
 
+/// A file with the keys of experts, each left out where it is -1.
+Result<model::Experts> read_experts(std::int64_t n, std::int64_t n_used, std::int64_t ffn_dim,
+                                    std::optional<float> scale = std::nullopt) {
+  GgufBuilder builder = Keys{}.build();
+  if (n >= 0) builder.add_u64("m.expert_count", static_cast<std::uint64_t>(n));
+  if (n_used >= 0) builder.add_u64("m.expert_used_count", static_cast<std::uint64_t>(n_used));
+  if (ffn_dim >= 0) builder.add_u64("m.expert_feed_forward_length", static_cast<std::uint64_t>(ffn_dim));
+  if (scale) builder.add_f32("m.expert_weights_scale", *scale);
+  const auto file = parse_bytes(builder.build());
+  EXPECT_TRUE(file) << file.error().message;
+  Spec spec;
+  spec.architecture = "m";
+  spec.ffn_dim = 128;
+  return model::read_experts(file->metadata, spec);
+}
+
+TEST(Spec, ReadsExperts) {
+  const auto experts = read_experts(64, 8, 768);
+  ASSERT_TRUE(experts) << experts.error().message;
+  EXPECT_EQ(experts->n, 64U);
+  EXPECT_EQ(experts->n_used, 8U);
+  EXPECT_EQ(experts->ffn_dim, 768U);
+  EXPECT_EQ(experts->weight_scale, 1.0F);
+  EXPECT_EQ(read_experts(8, 2, -1)->ffn_dim, 64U) << "the network is shared out";
+  EXPECT_EQ(read_experts(8, 2, 0, 0.0F)->weight_scale, 1.0F) << "not set";
+  EXPECT_EQ(read_experts(8, 2, 0, 2.5F)->weight_scale, 2.5F);
+}
+
+TEST(Spec, NamesWhatIsWrongWithExperts) {
+  const auto expect = [](const Result<model::Experts>& experts, const std::vector<std::string>& parts) {
+    ASSERT_FALSE(experts) << parts.front();
+    for (const std::string& part : parts) {
+      EXPECT_NE(experts.error().message.find(part), std::string::npos) << experts.error().message << " lacks " << part;
+    }
+  };
+  expect(read_experts(-1, 8, 768), {"m.expert_count", "missing"});
+  expect(read_experts(0, 8, 768), {"m.expert_count is 0", "1 to 1024"});
+  expect(read_experts(1LL << 40, 8, 768), {"m.expert_count is 1099511627776", "1 to 1024"});
+  expect(read_experts(8, -1, 768), {"m.expert_used_count", "missing"});
+  expect(read_experts(8, 0, 768), {"m.expert_used_count is 0", "1 to 8"});
+  expect(read_experts(8, 9, 768), {"m.expert_used_count is 9", "1 to 8"});
+  expect(read_experts(8, 2, 1LL << 32), {"m.expert_feed_forward_length is 4294967296", "0 to 4194304"});
+  expect(read_experts(512, 200, -1), {"m.expert_feed_forward_length is missing", "m.feed_forward_length is 128", "200"});
+  expect(read_experts(8, 2, 768, NAN), {"m.expert_weights_scale is nan"});
+  expect(read_experts(8, 2, 768, -1.0F), {"m.expert_weights_scale is -1"});
+}
+
 TEST(Spec, NamesAMissingKey) {
   expect_error(GgufBuilder().add_u32("m.block_count", 1), {"m.embedding_length", "missing"});
 }

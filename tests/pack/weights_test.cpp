@@ -46,7 +46,8 @@ Result<Packed> open(const std::filesystem::path& path, plan::MatrixPlace place, 
 /// Every row of every matrix comes back as the file's own decoder gives it.
 void expect_every_weight(const Packed& packed) {
   for (const plan::PackedMatrix& matrix : packed.plan.matrices) {
-    const auto n_cols = static_cast<std::size_t>(matrix.n_cols), n_rows = static_cast<std::size_t>(matrix.n_rows);
+    const auto n_cols = static_cast<std::size_t>(matrix.n_cols);
+    const auto n_rows = static_cast<std::size_t>(matrix.n * matrix.n_rows);
     std::vector<std::byte> bytes(static_cast<std::size_t>(matrix.tensor->size));
     ASSERT_TRUE(packed.source.read(matrix.tensor->file, matrix.tensor->offset, bytes));
     std::vector<float> expected(n_cols * n_rows), row(n_cols);
@@ -98,6 +99,22 @@ TEST(Weights, ThreadsShareALargeMatrix) {
     const auto packed = open(path, plan::MatrixPlace::kPanels, n_threads);
     ASSERT_TRUE(packed) << packed.error().message;
     expect_every_weight(*packed);
+  }
+}
+
+/// Stacks of matrices that end within a panel: of one share, and of several that begin within a stack.
+TEST(Weights, KeepEveryExpert) {
+  const TempDir dir;
+  for (const std::uint32_t ffn_dim : {1U, 40U, 3001U}) {
+    TinyModel model{.architecture = "qwen3moe", .n_layers = 1};
+    model.n_experts = 40;
+    model.expert_ffn_dim = ffn_dim;
+    const auto path = dir.write("experts.gguf", model.build().build());
+    for (const plan::MatrixPlace place : {plan::MatrixPlace::kPanels, plan::MatrixPlace::kFile}) {
+      const auto packed = open(path, place, 3);
+      ASSERT_TRUE(packed) << packed.error().message;
+      expect_every_weight(*packed);
+    }
   }
 }
 

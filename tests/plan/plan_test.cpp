@@ -39,15 +39,28 @@ TEST(Plan, HasFiveStepsALayerOneForTheRowsAndOneAtEachEnd) {
   EXPECT_EQ(plan->steps.size(), 3U * 5 + 3);
 }
 
-TEST(Plan, PanelsOfAllMatricesAndVectorsLieApartInsideTheWeights) {
-  const gguf::File file = parse(TinyModel{.has_bias = true, .is_tied = true}.build());
+TEST(Plan, ExpertsAreThreeSteps) {
+  const gguf::File file = parse(TinyModel{.architecture = "qwen3moe", .n_layers = 3}.build());
+  const auto plan = compile(file);
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_EQ(plan->steps.size(), 3U * 6 + 3);
+  EXPECT_EQ(plan->matrices.size(), 3U * 8 + 2) << "a stack counts once";
+}
+
+class Placed : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Plan, Placed, testing::Values("llama", "qwen3moe"), [](const auto& name) { return name.param; });
+
+TEST_P(Placed, PanelsOfAllMatricesAndVectorsLieApartInsideTheWeights) {
+  const gguf::File file = parse(TinyModel{.architecture = GetParam(), .has_bias = true, .is_tied = true}.build());
   const auto plan = compile(file);
   ASSERT_TRUE(plan);
   std::vector<std::pair<std::uint64_t, std::uint64_t>> spans;
   for (const plan::PackedMatrix& matrix : plan->matrices) {
     const std::uint64_t bytes = matrix.n_cols * sizeof(float) * kernels::kPanelRows;
-    for (std::size_t i = 0; i < matrix.n_panels(); ++i) {
-      spans.emplace_back(matrix.offset + i * matrix.panel_stride, matrix.offset + i * matrix.panel_stride + bytes);
+    for (std::size_t i = 0; i < matrix.n * matrix.n_panels(); ++i) {
+      const std::uint64_t at =
+          matrix.offset + i / matrix.n_panels() * matrix.stride + i % matrix.n_panels() * matrix.panel_stride;
+      spans.emplace_back(at, at + bytes);
     }
   }
   for (const plan::PackedVector& vector : plan->vectors) spans.emplace_back(vector.offset, vector.offset + vector.n * 4);
@@ -78,8 +91,8 @@ TEST(Plan, ATiedEmbeddingIsPackedOnce) {
 }
 
 /// Buffers that are alive at the same step never share bytes; ones that are not do, or there would be no point.
-TEST(Plan, LayOutKeepsLivingBuffersApart) {
-  const gguf::File file = parse(TinyModel{.n_layers = 8}.build());
+TEST_P(Placed, LayOutKeepsLivingBuffersApart) {
+  const gguf::File file = parse(TinyModel{.architecture = GetParam(), .n_layers = 8}.build());
   const auto plan = compile(file);
   ASSERT_TRUE(plan);
   const plan::Limits limits{.max_rows = 5, .max_logit_rows = 2};
@@ -100,6 +113,18 @@ TEST(Plan, LayOutKeepsLivingBuffersApart) {
     if (const auto* linear = std::get_if<plan::Linear>(&op)) {
       touch(linear->in);
       touch(linear->out);
+    }
+    if (const auto* route = std::get_if<plan::Route>(&op)) {
+      touch(route->in);
+      touch(route->out);
+    }
+    if (const auto* experts = std::get_if<plan::ExpertsUp>(&op)) {
+      touch(experts->logits);
+      touch(experts->out);
+    }
+    if (const auto* experts = std::get_if<plan::ExpertsDown>(&op)) {
+      touch(experts->in);
+      touch(experts->out);
     }
   }
   const auto size = [&](std::size_t i) {
@@ -129,6 +154,20 @@ TEST(Plan, PrintNamesEveryStepItsTensorsAndItsBuffers) {
   }
 }
 
+TEST(Plan, PrintTellsWhatExpertsDo) {
+  const gguf::File file = parse(TinyModel{.architecture = "qwen3moe", .has_expert_scale = true}.build());
+  const auto plan = compile(file);
+  ASSERT_TRUE(plan);
+  const std::string text = plan::print(*plan, {});
+  for (const char* part :
+       {"qwen3moe: 2 layers", "experts 3 of 6 with ffn 40", "blk.1.route", "rms_norm(blk.1.ffn_norm.weight) to f32",
+        "blk.0.ffn_gate_inp.weight F32 [6, 48] -> router[6]@", "blk.0.experts_up", "best 3 of router[6]@",
+        "blk.0.ffn_gate_exps.weight F32 6 x [40, 48] * blk.0.ffn_gate_exps.scale | blk.0.ffn_up_exps.weight",
+        "swiglu -> ffn[120]@", "blk.1.experts_down", "blk.1.ffn_down_exps.weight F32 6 x [48, 40]", "weighted, add to x[48]@"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
+  }
+}
+
 TEST(Plan, ErrorsNameTheTensor) {
   expect_error(TinyModel{}.build({"blk.1.attn_k.weight"}), {"blk.1.attn_k.weight is missing"});
   expect_error(TinyModel{}.build({"token_embd.weight"}), {"token_embd.weight is missing"});
@@ -139,6 +178,23 @@ TEST(Plan, ErrorsNameTheTensor) {
   GgufBuilder bias = TinyModel{}.build();
   bias.add_tensor("blk.0.attn_q.bias", {47}, std::vector<float>(47));
   expect_error(std::move(bias), {"blk.0.attn_q.bias has shape 47", "expected 48"});
+  const TinyModel moe{.architecture = "qwen3moe"};
+  const std::string down = "blk.1.ffn_down_exps.weight";
+  const std::pair<std::vector<std::uint64_t>, std::string> shapes[] = {
+      {{40, 48, 5}, "40 x 48 x 5"}, {{40, 288}, "40 x 288"}, {{48, 40, 6}, "48 x 40 x 6"}, {{40, 48, 3, 2}, "40 x 48 x 3 x 2"}};
+  for (const auto& [shape, text] : shapes) {
+    GgufBuilder experts = moe.build({down});
+    std::size_t n = 1;
+    for (const std::uint64_t dim : shape) n *= dim;
+    experts.add_tensor(down, shape, std::vector<float>(n));
+    expect_error(std::move(experts), {down + " has shape " + text, "expected 40 x 48 x 6"});
+  }
+  GgufBuilder router = moe.build({"blk.0.ffn_gate_inp.weight"});
+  router.add_tensor("blk.0.ffn_gate_inp.weight", {48, 7}, std::vector<float>(48 * 7));
+  expect_error(std::move(router), {"blk.0.ffn_gate_inp.weight has shape 48 x 7", "expected 48 x 6"});
+  GgufBuilder scale = moe.build();
+  scale.add_tensor("blk.0.ffn_up_exps.scale", {5}, std::vector<float>(5));
+  expect_error(std::move(scale), {"blk.0.ffn_up_exps.scale has shape 5", "expected 6"});
 }
 
 }  // namespace

@@ -17,8 +17,8 @@ namespace woolly::reference {
 
 // -- loading --------------------------------------------------------------------------------------------------------
 
-/// Reads the keys and tensors that the three architectures define and nothing else. What a file may leave out, and what
-/// it means then, follows llama.cpp (src/llama-model.cpp, src/models/{llama,qwen2,qwen3}.cpp at v0.5.0).
+/// Reads the keys and tensors that the architectures define and nothing else. What a file may leave out, and what
+/// it means then, follows llama.cpp (src/llama-model.cpp, src/models/{llama,qwen2,qwen3,qwen3moe}.cpp at v0.5.0).
 class Loader {
  public:
   Loader(const gguf::File& file, const os::TensorSource& source) : file_(file), source_(source) {}
@@ -27,7 +27,8 @@ class Loader {
     WOOLLY_TRY(const std::string_view architecture, file_.metadata.get_string("general.architecture"));
     architecture_ = architecture;
     is_llama_ = architecture == "llama";
-    if (!is_llama_ && architecture != "qwen2" && architecture != "qwen3") {
+    has_experts_ = architecture == "qwen3moe";
+    if (!is_llama_ && architecture != "qwen2" && architecture != "qwen3" && !has_experts_) {
       return Error{ErrorCode::kUnsupported, fmt::format("the reference has no architecture {}", architecture)};
     }
     WOOLLY_CHECK(read_shape());
@@ -64,10 +65,19 @@ class Loader {
     WOOLLY_TRY(const std::size_t value_length, find_uint("attention.value_length", hidden_dim / n_heads));
     WOOLLY_TRY(const auto is_causal, metadata.find_bool(key("attention.causal")));
     WOOLLY_TRY(const std::size_t n_experts, find_uint("expert_count", 0));
-    if (value_length != model_.head_dim_ || !is_causal.value_or(true) || n_experts != 0) {
+    if (value_length != model_.head_dim_ || !is_causal.value_or(true) || (n_experts != 0) != has_experts_) {
       return Error{ErrorCode::kUnsupported,
-                   "the reference has no experts, no attention to what follows, and keys as "
+                   "the reference has experts with qwen3moe alone, no attention to what follows, and keys as "
                    "long as values"};
+    }
+    if (has_experts_) {
+      model_.n_experts_ = n_experts;
+      WOOLLY_TRY(model_.n_experts_used_, find_uint("expert_used_count", 0));
+      WOOLLY_TRY(model_.expert_scale_, find_float("expert_weights_scale", 1));
+      if (model_.n_experts_used_ == 0 || model_.n_experts_used_ > n_experts) {
+        return Error{ErrorCode::kInvalidFile, fmt::format("{} of {} experts", model_.n_experts_used_, n_experts)};
+      }
+      WOOLLY_TRY(model_.expert_ffn_dim_, find_uint("expert_feed_forward_length", ffn_dim / model_.n_experts_used_));
     }
     model_.hidden_dim_ = hidden_dim;
     model_.ffn_dim_ = ffn_dim;
@@ -133,7 +143,7 @@ class Loader {
     WOOLLY_TRY(layer.v, read_linear(prefix + "attn_v", hidden, kv_dim, {.has_bias = true, .has_scale = true}));
     WOOLLY_TRY(layer.attn_output,
                read_linear(prefix + "attn_output", q_dim, hidden, {.has_bias = is_llama_, .has_scale = true}));
-    if (architecture_ == "qwen3") {
+    if (architecture_ == "qwen3" || has_experts_) {
       WOOLLY_TRY(layer.q_norm, read(prefix + "attn_q_norm.weight", model_.head_dim_, 1));
       WOOLLY_TRY(layer.k_norm, read(prefix + "attn_k_norm.weight", model_.head_dim_, 1));
     }
@@ -145,9 +155,36 @@ class Loader {
     const std::size_t ffn = model_.ffn_dim_;
     const Optional optional{.has_bias = is_llama_, .has_scale = architecture_ != "qwen2", .scales_bias = true};
     WOOLLY_TRY(layer.ffn_norm, read(prefix + "ffn_norm.weight", hidden, 1));
+    if (has_experts_) return read_experts(prefix, layer);
     WOOLLY_TRY(layer.ffn_gate, read_linear(prefix + "ffn_gate", hidden, ffn, optional));
     WOOLLY_TRY(layer.ffn_up, read_linear(prefix + "ffn_up", hidden, ffn, optional));
     WOOLLY_TRY(layer.ffn_down, read_linear(prefix + "ffn_down", ffn, hidden, optional));
+    return {};
+  }
+
+  Status read_experts(const std::string& prefix, Layer& layer) {
+    const std::size_t hidden = model_.hidden_dim_, ffn = model_.expert_ffn_dim_;
+    WOOLLY_TRY(layer.router, read_linear(prefix + "ffn_gate_inp", hidden, model_.n_experts_, {}));
+    layer.experts.resize(model_.n_experts_);
+    WOOLLY_CHECK(read_stack(prefix + "ffn_gate_exps", hidden, ffn, layer.experts, &Expert::gate));
+    WOOLLY_CHECK(read_stack(prefix + "ffn_up_exps", hidden, ffn, layer.experts, &Expert::up));
+    return read_stack(prefix + "ffn_down_exps", ffn, hidden, layer.experts, &Expert::down);
+  }
+
+  /// One matrix of each expert, from a tensor that holds them one after the other.
+  Status read_stack(const std::string& name, std::size_t n_cols, std::size_t n_rows, std::vector<Expert>& experts,
+                    Linear Expert::* matrix) {
+    WOOLLY_TRY(const std::vector<float> all, read(name + ".weight", n_cols, n_rows * experts.size()));
+    WOOLLY_TRY(const std::vector<float> scales, read_optional(name + ".scale", experts.size()));
+    for (std::size_t i = 0; i < experts.size(); ++i) {
+      const auto first = all.begin() + static_cast<std::ptrdiff_t>(i * n_rows * n_cols);
+      Linear& linear = experts[i].*matrix;
+      linear = {.n_rows = n_rows,
+                .n_cols = n_cols,
+                .weight = {first, first + static_cast<std::ptrdiff_t>(n_rows * n_cols)},
+                .bias = {}};
+      if (!scales.empty()) linear.scale = static_cast<double>(scales[i]);
+    }
     return {};
   }
 
@@ -198,6 +235,7 @@ class Loader {
   ReferenceModel model_;
   std::string_view architecture_;
   bool is_llama_ = false;
+  bool has_experts_ = false;
 };
 
 Result<ReferenceModel> ReferenceModel::load(const gguf::File& file, const os::TensorSource& source) {
@@ -331,12 +369,42 @@ void ReferenceModel::attend(const Layer& layer, std::vector<Vector>& x) const {
   }
 }
 
+namespace {
+
+Vector swiglu_network(const Linear& gate, const Linear& up, const Linear& down, const Vector& x) {
+  Vector hidden = multiply(gate, x);
+  const Vector upper = multiply(up, x);
+  for (std::size_t i = 0; i < hidden.size(); ++i) hidden[i] = hidden[i] / (1 + std::exp(-hidden[i])) * upper[i];
+  return multiply(down, hidden);
+}
+
+}  // namespace
+
+Vector ReferenceModel::experts(const Layer& layer, const Vector& normed) const {
+  Vector probabilities = multiply(layer.router, normed);
+  softmax(probabilities);
+  std::vector<std::size_t> order(n_experts_);
+  for (std::size_t i = 0; i < n_experts_; ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return probabilities[a] > probabilities[b] || (probabilities[a] == probabilities[b] && a < b);
+  });
+  order.resize(n_experts_used_);
+  double sum = 0;
+  for (const std::size_t expert : order) sum += probabilities[expert];
+  Vector out(hidden_dim_);
+  for (const std::size_t expert : order) {
+    const Expert& of = layer.experts[expert];
+    const double weight = probabilities[expert] / sum * expert_scale_;
+    const Vector y = swiglu_network(of.gate, of.up, of.down, normed);
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] += weight * y[i];
+  }
+  return out;
+}
+
 void ReferenceModel::feed_forward(const Layer& layer, Vector& x) const {
   const Vector normed = rms_norm(x, layer.ffn_norm, rms_eps_);
-  Vector gate = multiply(layer.ffn_gate, normed);
-  const Vector up = multiply(layer.ffn_up, normed);
-  for (std::size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];  // SwiGLU
-  add(x, multiply(layer.ffn_down, gate));
+  if (n_experts_ > 0) return add(x, experts(layer, normed));
+  add(x, swiglu_network(layer.ffn_gate, layer.ffn_up, layer.ffn_down, normed));
 }
 
 std::vector<float> ReferenceModel::logits(std::span<const TokenId> tokens) const {

@@ -44,15 +44,22 @@ struct Linear {
   bool scales_bias = false;  ///< (W x + bias) * scale instead of (W x) * scale + bias
 };
 
+/// The matrices of one expert.
+struct Expert {
+  Linear gate, up, down;
+};
+
 struct Layer {
   std::vector<float> attn_norm;  ///< [hidden_dim]
   Linear q, k, v, attn_output;
   std::vector<float> q_norm, k_norm;  ///< [head_dim], or empty
   std::vector<float> ffn_norm;        ///< [hidden_dim]
   Linear ffn_gate, ffn_up, ffn_down;
+  Linear router;  ///< [n_experts, hidden_dim], and of these: where there are experts, in place of the three above.
+  std::vector<Expert> experts;
 };
 
-/// The architectures llama, qwen2 and qwen3 without experts. Immutable after loading.
+/// The architectures llama, qwen2 and qwen3 without experts, and qwen3moe. Immutable after loading.
 class ReferenceModel {
  public:
   static Result<ReferenceModel> load(const gguf::File& file, const os::TensorSource& source);
@@ -73,6 +80,8 @@ class ReferenceModel {
   void attend(const Layer& layer, std::vector<Vector>& x) const;
   /// Adds the output of the feed-forward network to `x` [hidden_dim].
   void feed_forward(const Layer& layer, Vector& x) const;
+  /// The outputs of the experts of highest probability, weighted by probabilities that are made to sum to one.
+  [[nodiscard]] Vector experts(const Layer& layer, const Vector& normed) const;
   /// Turns one head in place.
   void rotate(std::span<double> head, std::size_t position) const;
 
@@ -82,6 +91,10 @@ class ReferenceModel {
   std::size_t n_heads_ = 0;
   std::size_t n_kv_heads_ = 0;
   std::size_t head_dim_ = 0;
+  std::size_t n_experts_ = 0;  ///< 0: none.
+  std::size_t n_experts_used_ = 0;
+  std::size_t expert_ffn_dim_ = 0;
+  double expert_scale_ = 1;
   double rms_eps_ = 0;
   Rope rope_;
   std::vector<float> token_embd_;  ///< [vocab_size, hidden_dim]

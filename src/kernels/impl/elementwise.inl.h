@@ -110,6 +110,31 @@ void add(const float* y, std::size_t n, float* x) noexcept {
   });
 }
 
+void add_weighted(const float* tiles, const std::uint32_t* rows, const float* weights, std::size_t n_terms,
+                  std::size_t n, float* x) noexcept {
+  for_lanes(n, [&](std::size_t i, std::size_t count) {
+    simd::F32 sum = simd::splat(0.0F);
+    for (std::size_t t = 0; t < n_terms; ++t) {
+      sum = simd::fma(simd::splat(weights[t]), load_some(tiles + rows[t] * kPanelRows + i, count), sum);
+    }
+    store_some(x + i, simd::add(load_some(x + i, count), sum), count);
+  });
+}
+
+void softmax(const float* x, float scale, std::size_t n, float* out) noexcept {
+  float max = -__builtin_inff();
+  for (std::size_t i = 0; i < n; ++i) max = x[i] > max ? x[i] : max;
+  simd::F32 sums = simd::splat(0.0F);
+  for_lanes(n, [&](std::size_t i, std::size_t count) {
+    store_some(out + i, exp(simd::sub(load_some(x + i, count), simd::splat(max))), count);
+    sums = simd::add(sums, load_some(out + i, count));
+  });
+  const simd::F32 sum = simd::splat(simd::reduce_add(sums));
+  for_lanes(n, [&](std::size_t i, std::size_t count) {
+    store_some(out + i, simd::mul(simd::div(load_some(out + i, count), sum), simd::splat(scale)), count);
+  });
+}
+
 void swiglu(const float* gate, const float* up, std::size_t n, float* out) noexcept {
   for_lanes(n, [&](std::size_t i, std::size_t count) {
     const simd::F32 g = load_some(gate + i, count);
