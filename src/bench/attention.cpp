@@ -39,7 +39,9 @@ struct Cache {
   [[nodiscard]] std::size_t units_of_sequence() const { return layout.n_layers * layout.n_kv_heads; }
   [[nodiscard]] std::size_t n_sequences() const { return base::ceil_div(n_units, units_of_sequence()); }
   [[nodiscard]] std::size_t unit_bytes() const { return n_blocks() * (layout.key_bytes() + layout.value_bytes()); }
-  [[nodiscard]] std::size_t bytes() const { return n_sequences() * n_blocks() * layout.block_bytes(); }
+  [[nodiscard]] std::size_t bytes() const {
+    return base::ceil_div(n_sequences() * n_blocks(), exec::KvLayout::kSlabBlocks) * layout.slab_bytes();
+  }
 
   /// Where a unit is.
   struct Place {
@@ -156,15 +158,17 @@ class AttentionBench {
   /// Any normal numbers do; a unit has the same in all blocks.
   void fill(Cache& cache, std::uint8_t* memory) {
     for (std::size_t i = 0; i < cache.n_sequences() * cache.n_blocks(); ++i) {
-      cache.blocks.push_back(memory + i * cache.layout.block_bytes());
+      cache.blocks.push_back(memory + i / exec::KvLayout::kSlabBlocks * cache.layout.slab_bytes() +
+                             i % exec::KvLayout::kSlabBlocks * cache.layout.piece_bytes());
     }
-    std::vector<std::uint8_t> head(cache.layout.key_bytes() + cache.layout.value_bytes());
+    std::vector<std::uint8_t> head(cache.layout.piece_bytes());
     fill_panel(head);
     pool_.parallel_for(cache.n_units, 1, [&](std::size_t begin, std::size_t end) {
       for (std::size_t unit = begin; unit < end; ++unit) {
         const Cache::Place place = cache.place(unit);
         for (std::size_t i = 0; i < cache.n_blocks(); ++i) {
           std::memcpy(place.blocks[i] + place.key_offset, head.data(), head.size());
+          std::memcpy(place.blocks[i] + place.value_offset, head.data(), head.size());
         }
       }
     });

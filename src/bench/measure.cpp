@@ -65,7 +65,8 @@ ModelWork work_of(const Model& model, KvType kv_type) {
     if (const auto* experts = std::get_if<plan::ExpertsDown>(&step.op)) add(experts->down.matrix, n_used);
   }
   const exec::KvLayout layout = layout_of(plan, kv_type);
-  work.cache_bytes_per_position = layout.n_layers * layout.n_kv_heads * layout.head_bytes() / kernels::kKvBlock;
+  work.cache_bytes_per_position =
+      layout.n_layers * layout.n_kv_heads * (layout.key_bytes() + layout.value_bytes()) / kernels::kKvBlock;
   return work;
 }
 

@@ -81,7 +81,7 @@ class StepWork {
     to.bytes += std::min(n_used, n_runs_ * matrix.n) * (matrix.tensor->size / matrix.n);
   }
   void add(const plan::Attend&, StepProfile& to) const {
-    to.bytes += work_.n_positions * (layout_.n_kv_heads * layout_.head_bytes() / kernels::kKvBlock);
+    to.bytes += work_.n_positions * (layout_.n_kv_heads * (layout_.key_bytes() + layout_.value_bytes()) / kernels::kKvBlock);
     // A product with a key and one with a value for each head and dimension.
     to.float_operations += work_.n_pairs * 4 * plan_.spec.n_heads * plan_.spec.head_dim;
   }

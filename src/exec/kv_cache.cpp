@@ -13,9 +13,6 @@
 namespace woolly::exec {
 namespace {
 
-/// Memory is asked for in slabs of about this size: a few huge pages.
-constexpr std::size_t kSlabBytes = 16U << 20U;
-
 constexpr std::uint64_t kStateMagic = 0x325441545359'4C57;  // "WLYSTAT2"
 
 /// FNV-1a over 64-bit words and the bytes that are left: a checksum against damage, not against forgery.
@@ -35,26 +32,23 @@ void append(std::vector<std::byte>& out, const T& value) {
 
 }  // namespace
 
-KvCache::KvCache(const KvLayout& layout)
-    : layout_(layout), blocks_per_slab_(std::max<std::size_t>(1, kSlabBytes / layout.block_bytes())) {}
-
 void KvCache::expect(std::size_t n) {
   n_expected_ += n;
-  const std::size_t n_slabs = n_expected_ / blocks_per_slab_ + 1;
+  const std::size_t n_slabs = n_expected_ / KvLayout::kSlabBlocks + 1;
   slabs_.reserve(n_slabs);
-  counts_.reserve(n_slabs * blocks_per_slab_);
-  free_.reserve(n_slabs * blocks_per_slab_);
+  counts_.reserve(n_slabs * KvLayout::kSlabBlocks);
+  free_.reserve(n_slabs * KvLayout::kSlabBlocks);
 }
 
 Result<std::uint32_t> KvCache::take() {
   if (free_.empty()) {
-    WOOLLY_TRY(os::Memory slab, os::Memory::reserve(blocks_per_slab_ * layout_.block_bytes(), "keys and values"));
+    WOOLLY_TRY(os::Memory slab, os::Memory::reserve(layout_.slab_bytes(), "keys and values"));
     slab.populate();  // once for hundreds of tokens, which then meet no page fault
     slabs_.push_back(std::move(slab));
-    for (std::size_t i = blocks_per_slab_; i > 0; --i) {
+    for (std::size_t i = KvLayout::kSlabBlocks; i > 0; --i) {
       free_.push_back(base::narrow<std::uint32_t>(counts_.size() + i - 1));
     }
-    counts_.resize(counts_.size() + blocks_per_slab_, 0);
+    counts_.resize(counts_.size() + KvLayout::kSlabBlocks, 0);
   }
   const std::uint32_t block = free_.back();
   free_.pop_back();
@@ -88,7 +82,11 @@ Status Sequence::reserve(std::size_t n) {
     const std::size_t last = n_tokens_ / kernels::kKvBlock;
     if (cache_->is_shared(blocks_[last])) {
       WOOLLY_TRY(const std::uint32_t copy, cache_->take());
-      std::memcpy(cache_->data(copy), cache_->data(blocks_[last]), cache_->layout().block_bytes());
+      const KvLayout& layout = cache_->layout();
+      for (std::size_t piece = 0; piece < layout.n_pieces(); ++piece) {
+        const std::size_t offset = layout.piece_offset(piece);
+        std::memcpy(cache_->data(copy) + offset, cache_->data(blocks_[last]) + offset, layout.piece_bytes());
+      }
       cache_->release(blocks_[last]);
       blocks_[last] = copy;
       addresses_[last] = cache_->data(copy);
@@ -136,8 +134,10 @@ std::vector<std::byte> Sequence::save(std::uint64_t fingerprint) const {
   append(state, std::uint64_t{layout.block_bytes()});
   append(state, std::uint64_t{n_tokens_});
   for (std::size_t i = 0; i < n_blocks; ++i) {
-    const auto* block = reinterpret_cast<const std::byte*>(addresses_[i]);
-    state.insert(state.end(), block, block + layout.block_bytes());
+    for (std::size_t piece = 0; piece < layout.n_pieces(); ++piece) {
+      const auto* from = reinterpret_cast<const std::byte*>(addresses_[i] + layout.piece_offset(piece));
+      state.insert(state.end(), from, from + layout.piece_bytes());
+    }
   }
   append(state, checksum(state));
   return state;
@@ -172,7 +172,10 @@ Status Sequence::restore(std::span<const std::byte> state, std::uint64_t fingerp
   Sequence fresh(cache_, n_ctx_);
   WOOLLY_CHECK(fresh.reserve(static_cast<std::size_t>(n_tokens)));
   for (std::size_t i = 0; i < n_blocks; ++i) {
-    std::memcpy(cache_->data(fresh.blocks_[i]), blocks.data() + i * block_bytes, static_cast<std::size_t>(block_bytes));
+    for (std::size_t piece = 0; piece < layout.n_pieces(); ++piece) {
+      std::memcpy(cache_->data(fresh.blocks_[i]) + layout.piece_offset(piece),
+                  blocks.data() + (i * layout.n_pieces() + piece) * layout.piece_bytes(), layout.piece_bytes());
+    }
   }
   std::swap(blocks_, fresh.blocks_);
   std::swap(addresses_, fresh.addresses_);

@@ -1,10 +1,13 @@
 // Keys and values in blocks of 64 positions, and the sequences that own them through block tables.
 //
-// A block holds all layers of its 64 positions: for each layer and key-value head the keys and then the values, as
-// kernels/kv_format.h has them. Blocks are counted: sequences that share a past share its blocks, and one that writes
-// into a shared block gets a copy first. Used from one thread at a time (outside of a step).
+// A block is 64 positions of all layers; its keys and values of a head are as kernels/kv_format.h has them. Memory is taken
+// in slabs of eight blocks, in which those of one head lie side by side, first the keys and then the values: attention
+// over a sequence reads runs of eight blocks, which the processor's own prefetchers follow. Blocks are counted: sequences
+// that share a past share its blocks, and one that writes into a shared block gets a copy first. Used from one thread at a
+// time (outside of a step).
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -19,29 +22,37 @@
 
 namespace woolly::exec {
 
-/// Where things are in a block, in bytes.
+/// Where things are in a slab, in bytes.
 struct KvLayout {
   const kernels::KvKernels* kernels;
   std::size_t n_layers, n_kv_heads, head_dim;
 
+  /// As many as a split of attention has.
+  static constexpr std::size_t kSlabBlocks = kernels::kKvSplit / kernels::kKvBlock;
+
   [[nodiscard]] std::size_t key_bytes() const { return kernels::kv_key_bytes(kernels->type, head_dim); }
   [[nodiscard]] std::size_t value_bytes() const { return kernels::kv_value_bytes(kernels->type, head_dim); }
-  [[nodiscard]] std::size_t head_bytes() const { return key_bytes() + value_bytes(); }
+  /// From one block of a slab to the next: room for one head's keys, or its values.
+  [[nodiscard]] std::size_t piece_bytes() const { return std::max(key_bytes(), value_bytes()); }
+  /// From a block's address to a head's keys in it.
   [[nodiscard]] std::size_t key_offset(std::size_t layer, std::size_t head) const {
-    return (layer * n_kv_heads + head) * head_bytes();
+    return 2 * (layer * n_kv_heads + head) * kSlabBlocks * piece_bytes();
   }
   [[nodiscard]] std::size_t value_offset(std::size_t layer, std::size_t head) const {
-    return key_offset(layer, head) + key_bytes();
+    return key_offset(layer, head) + kSlabBlocks * piece_bytes();
   }
-  /// An odd multiple of what a head has in it: heads are mostly a power of two of bytes, and those of a sequence's blocks
-  /// would share a few sets of every cache, where they evict each other while a prompt's queries pass over them.
-  [[nodiscard]] std::size_t block_bytes() const { return (n_layers * n_kv_heads | 1U) * head_bytes(); }
+  /// Keys and values of all layers and heads.
+  [[nodiscard]] std::size_t n_pieces() const { return 2 * n_layers * n_kv_heads; }
+  [[nodiscard]] std::size_t piece_offset(std::size_t piece) const { return piece * kSlabBlocks * piece_bytes(); }
+  [[nodiscard]] std::size_t slab_bytes() const { return piece_offset(n_pieces()); }
+  /// What a block holds.
+  [[nodiscard]] std::size_t block_bytes() const { return n_pieces() * piece_bytes(); }
 };
 
 /// The blocks of one model's sequences. Memory is taken in slabs as it is needed.
 class KvCache {
  public:
-  explicit KvCache(const KvLayout& layout);
+  explicit KvCache(const KvLayout& layout) : layout_(layout) {}
 
   [[nodiscard]] const KvLayout& layout() const noexcept { return layout_; }
 
@@ -55,14 +66,14 @@ class KvCache {
   void retain(std::uint32_t block) noexcept { ++counts_[block]; }
   void release(std::uint32_t block) noexcept;
   [[nodiscard]] bool is_shared(std::uint32_t block) const noexcept { return counts_[block] > 1; }
+  /// The address that offsets of the layout count from.
   [[nodiscard]] std::uint8_t* data(std::uint32_t block) const noexcept {
-    return reinterpret_cast<std::uint8_t*>(slabs_[block / blocks_per_slab_].data()) +
-           block % blocks_per_slab_ * layout_.block_bytes();
+    return reinterpret_cast<std::uint8_t*>(slabs_[block / KvLayout::kSlabBlocks].data()) +
+           block % KvLayout::kSlabBlocks * layout_.piece_bytes();
   }
 
  private:
   KvLayout layout_;
-  std::size_t blocks_per_slab_;
   std::vector<os::Memory> slabs_;
   std::vector<std::uint32_t> counts_;  ///< By block; 0: free.
   std::vector<std::uint32_t> free_;

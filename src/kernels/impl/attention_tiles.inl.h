@@ -79,33 +79,42 @@ inline void multiply_two_row_tiles(const TileOperand& a, const TileOperand& b, s
   if constexpr (kTwoColumns) _tile_stored(3, second + 16, c_bytes);
 }
 
-/// Some 32 of the sum of products of one row tile with up to four column tiles, whose sums stay in registers 0 to 3 from the
-/// first panel of an output to its last.
-struct TilePanel {
-  TileOperand a, b;
-  float* c;
+/// One row tile of an output and up to four column tiles of it, whose sums are in registers 0 to 3.
+struct TileOutput {
+  float* c;  ///< nullptr: none.
   std::size_t c_bytes;         ///< From one row to the next.
   std::size_t n_column_tiles;  ///< 1 to 4.
-  bool is_first, is_last;
+
+  void load() const {
+    _tile_loadd(0, c, c_bytes);
+    if (n_column_tiles > 1) _tile_loadd(1, c + 16, c_bytes);
+    if (n_column_tiles > 2) _tile_loadd(2, c + 32, c_bytes);
+    if (n_column_tiles > 3) _tile_loadd(3, c + 48, c_bytes);
+  }
+  static void zero() {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  void store() const {
+    _tile_stored(0, c, c_bytes);
+    if (n_column_tiles > 1) _tile_stored(1, c + 16, c_bytes);
+    if (n_column_tiles > 2) _tile_stored(2, c + 32, c_bytes);
+    if (n_column_tiles > 3) _tile_stored(3, c + 48, c_bytes);
+  }
 };
 
-template <std::size_t kPlanes, bool kAdds>
+/// 32 of the sum of products for an output.
+struct TilePanel {
+  TileOperand a, b;
+  TileOutput out;
+};
+
+/// Adds a panel's products to the sums in the registers.
+template <std::size_t kPlanes>
 inline void multiply_panel(const TilePanel& panel) {
-  const std::size_t n = panel.n_column_tiles, c_bytes = panel.c_bytes;
-  float* c = panel.c;
-  if (panel.is_first) {
-    if constexpr (kAdds) {
-      _tile_loadd(0, c, c_bytes);
-      if (n > 1) _tile_loadd(1, c + 16, c_bytes);
-      if (n > 2) _tile_loadd(2, c + 32, c_bytes);
-      if (n > 3) _tile_loadd(3, c + 48, c_bytes);
-    } else {
-      _tile_zero(0);
-      _tile_zero(1);
-      _tile_zero(2);
-      _tile_zero(3);
-    }
-  }
+  const std::size_t n = panel.out.n_column_tiles;
   const auto multiply = [&](const std::uint16_t* plane) {
     _tile_loadd(6, plane, panel.b.stride);
     _tile_dpbf16ps(0, 4, 6);
@@ -129,11 +138,6 @@ inline void multiply_panel(const TilePanel& panel) {
     _tile_loadd(4, panel.a.low, panel.a.stride);
     multiply(panel.b.high);
   }
-  if (!panel.is_last) return;
-  _tile_stored(0, c, c_bytes);
-  if (n > 1) _tile_stored(1, c + 16, c_bytes);
-  if (n > 2) _tile_stored(2, c + 32, c_bytes);
-  if (n > 3) _tile_stored(3, c + 48, c_bytes);
 }
 
 /// Products with the keys and values of a cache of type Kv, which is not F32; see attention.inl.h for what calls it.
@@ -177,9 +181,9 @@ class TileProducts {
         if (is_converted) {
           convert_keys(keys, 16 * chunk, part);
         } else {
-          prefetch_rows(keys, part);
+          prefetch_behind(part);
         }
-        push<false>({queries_.from(64 * chunk), part, scores, stride_ * sizeof(float), n_tiles, chunk == 0, chunk + 1 == n_chunks});
+        push<false>({queries_.from(64 * chunk), part, {scores, stride_ * sizeof(float), n_tiles}});
       }
       return;
     }
@@ -241,10 +245,9 @@ class TileProducts {
           if (is_converted) {
             convert_values(values, 16 * chunk, 16 * tile, 16 * n, part);
           } else {
-            prefetch_rows(values, part);
+            prefetch_behind(part);
           }
-          push<true>({weights.from(64 * chunk), part, scratch_.split_out + 16 * tile, padded_ * sizeof(float), n, chunk == 0,
-                      chunk + 1 == n_chunks});
+          push<true>({weights.from(64 * chunk), part, {scratch_.split_out + 16 * tile, padded_ * sizeof(float), n}});
         }
       }
       return;
@@ -359,26 +362,38 @@ class TileProducts {
     if constexpr (kPlanes == 2) __builtin_memset(low, 0, n_bytes);
   }
 
-  /// For sixteen rows of 64 pairs that are read where they are.
-  static void prefetch_rows(const KvSource& source, const TileOperand& rows) {
+  /// Asks for what lies behind sixteen rows of 64 pairs that are read where they are.
+  static void prefetch_behind(const TileOperand& rows) {
+    constexpr std::size_t kDistance = 2048;
     for (std::size_t row = 0; row < 16; ++row) {
-      for (std::size_t i = 0; i < kKvBlock * 4; i += 64) {
-        prefetch_next(source, reinterpret_cast<const std::uint8_t*>(row_of(rows.high, row, rows.stride)) + i);
-      }
+      const auto* at = reinterpret_cast<const std::uint8_t*>(row_of(rows.high, row, rows.stride)) + kDistance;
+      for (std::size_t i = 0; i < kKvBlock * 4; i += 64) __builtin_prefetch(at + i);
     }
   }
 
-  /// Multiplies the panel before this one: what was just written for it is in the cache by now.
+  /// Takes the next panel and multiplies the one before, since what was just written for this one is not yet in the cache.
+  /// Sums are stored as late: waiting for products that are under way would hold up the conversions behind them.
   template <bool kAdds>
   void push(const TilePanel& panel) {
-    if (has_panel_) multiply_panel<kPlanes, kAdds>(panel_);
+    if (has_panel_) multiply_waiting<kAdds>();
     panel_ = panel;
     has_panel_ = true;
   }
   template <bool kAdds>
+  void multiply_waiting() {
+    if (open_.c != panel_.out.c) {
+      if (open_.c != nullptr) open_.store();
+      open_ = panel_.out;
+      kAdds ? open_.load() : TileOutput::zero();
+    }
+    multiply_panel<kPlanes>(panel_);
+  }
+  template <bool kAdds>
   void finish() {
-    if (has_panel_) multiply_panel<kPlanes, kAdds>(panel_);
+    if (has_panel_) multiply_waiting<kAdds>();
     has_panel_ = false;
+    if (open_.c != nullptr) open_.store();
+    open_.c = nullptr;
   }
 
   [[nodiscard]] bool has_few_queries() const { return task_.n_queries <= 16; }
@@ -415,11 +430,12 @@ class TileProducts {
         set_rows(rest, rest);
         for (std::size_t column = 0; column < n_column_tiles; column += 4) {
           const std::size_t at_once = n_column_tiles - column < 4 ? n_column_tiles - column : 4;
+          const TileOutput sums{out + 16 * column, c_stride * sizeof(float), at_once};
+          kAdds ? sums.load() : TileOutput::zero();
           for (std::size_t chunk = 0; chunk < n_chunks; ++chunk) {
-            multiply_panel<kPlanes, kAdds>({rows.from(64 * chunk), b.from(16 * chunk * b.stride + 64 * column),
-                                            out + 16 * column, c_stride * sizeof(float), at_once, chunk == 0,
-                                            chunk + 1 == n_chunks});
+            multiply_panel<kPlanes>({rows.from(64 * chunk), b.from(16 * chunk * b.stride + 64 * column), sums});
           }
+          sums.store();
         }
         first += rest;
       }
@@ -440,6 +456,7 @@ class TileProducts {
   std::size_t n_panels_ = 0;  ///< That went to the scratch.
   TilePanel panel_{};         ///< Waits, if there is one, until more is written.
   bool has_panel_ = false;
+  TileOutput open_{};         ///< Whose sums are in the registers.
   TileOperand queries_{}, weights_{};
   std::size_t n_first_, n_second_ = n_first_;
   simd::TileShapes shapes_;
