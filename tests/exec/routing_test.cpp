@@ -75,7 +75,9 @@ TEST(Routing, SlotsOfAnExpertAreConsecutiveAndInOrderOfRows) {
         ASSERT_LT(row, n_rows);
         EXPECT_EQ(routing.experts_of(row)[rank], group.expert);
         EXPECT_EQ(routing.slots_of(row)[rank], slot);
-        if (i > 0) EXPECT_GT(row, routing.at_slot(slot - 1).row);
+        if (i > 0) {
+          EXPECT_GT(row, routing.at_slot(slot - 1).row);
+        }
       }
     }
     EXPECT_EQ(slot, n_rows * kUsed);
