@@ -219,5 +219,50 @@ TEST(Attention, NonsenseStaysVisible) {
   }
 }
 
+/// Weights of scores less their largest, in base 2, as tables with products of bfloat16 have them (ADR 1).
+std::uint16_t bf16_weight(float x) {
+  const float whole = std::floor(x), r = x - whole;
+  float p = 0.0134266854F;
+  for (const float c : {0.0522424716F, 0.2412802066F, 0.6930448445F, 1.0F}) p = std::fma(p, r, c);
+  return base::f32_to_bf16(flushed(std::ldexp(p, static_cast<int>(whole))));
+}
+
+TEST(Attention, ProductsOfBF16AreTheirOwnToTheBit) {
+  for (const kernels::KernelTable* table : kernels::available_tables()) {
+    const auto* own = std::ranges::find(kOwnProducts, table->name, &OwnProduct::table);
+    if (own == std::end(kOwnProducts)) continue;
+    for (const std::size_t head_dim : {7U, 64U, 80U}) {
+      for (const std::size_t n_keys : {1U, 37U, 64U}) {  // of one block: no factors between blocks
+        SCOPED_TRACE(testing::Message() << table->name << ", heads of " << head_dim << ", " << n_keys << " keys");
+        const Head head(*table->kv(DType::kBF16), head_dim, head_dim, n_keys, 1);
+        const auto rounded = [](const std::vector<float>& x) {
+          std::vector<std::uint16_t> words(x.size());
+          std::ranges::transform(x, words.begin(), base::f32_to_bf16);
+          return words;
+        };
+        std::vector<float> scores, sums(16, 0.0F);
+        for (const auto& key : head.keys) {
+          scores.push_back(own->of(rounded(key), rounded(head.queries[0])) * (head.scale() * 1.44269504F));
+        }
+        const float max = *std::ranges::max_element(scores);
+        std::vector<std::uint16_t> weights;
+        for (std::size_t i = 0; i < n_keys; ++i) {
+          weights.push_back(bf16_weight(scores[i] - max));
+          sums[i % 16] += base::bf16_to_f32(weights[i]);
+        }
+        for (std::size_t half = 8; half > 0; half /= 2) {
+          for (std::size_t i = 0; i < half; ++i) sums[i] += sums[i + half];
+        }
+        const auto out = head.attend(0, 1)[0];
+        for (std::size_t d = 0; d < head_dim; ++d) {
+          std::vector<float> values;
+          for (const auto& value : head.values) values.push_back(value[d]);
+          ASSERT_EQ(out[d], own->of(rounded(values), weights) / sums[0]) << "dimension " << d;
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace woolly::test

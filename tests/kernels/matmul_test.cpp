@@ -5,7 +5,6 @@
 #include <cmath>
 #include <numeric>
 #include <optional>
-#include <span>
 
 #include "kernels/support.h"
 
@@ -14,49 +13,6 @@ namespace {
 
 /// Lengths of rows: such as only floats have, the smallest of others, odd numbers of blocks, real models' sizes.
 constexpr std::size_t kLengths[] = {1, 33, 98, 32, 64, 96, 224, 256, 288, 512, 896, 1024, 4096, 14336};
-
-// ---- Products of bfloat16, as docs/adr/0001-canonical-sums.md defines them ----
-
-/// Numbers below the normal ones count as zero and become zero.
-float flushed(float x) { return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0F, x) : x; }
-
-/// fma(w, x, sum).
-float add_product(std::uint16_t w, std::uint16_t x, float sum) {
-  return flushed(std::fma(flushed(base::bf16_to_f32(w)), flushed(base::bf16_to_f32(x)), flushed(sum)));
-}
-
-/// Element i of a row or column, with zeros behind its end.
-std::uint16_t element(std::span<const std::uint16_t> values, std::size_t i) { return i < values.size() ? values[i] : 0; }
-
-float product_of_pairs(std::span<const std::uint16_t> w, std::span<const std::uint16_t> x) {
-  float sum = 0;
-  for (std::size_t i = 0; i < w.size(); i += 2) {
-    sum = add_product(element(w, i + 1), element(x, i + 1), sum);
-    sum = add_product(w[i], x[i], sum);
-  }
-  return sum;
-}
-
-float product_of_tiles(std::span<const std::uint16_t> w, std::span<const std::uint16_t> x) {
-  float sum = 0;
-  for (std::size_t first = 0; first < w.size(); first += 32) {
-    float even = 0, odd = 0;
-    for (std::size_t i = first; i < first + 32; i += 2) {
-      even = add_product(element(w, i), element(x, i), even);
-      odd = add_product(element(w, i + 1), element(x, i + 1), odd);
-    }
-    sum = flushed(sum + flushed(even + odd));
-  }
-  return sum;
-}
-
-/// The tables whose products of BF16 weights are their own. All others, and all other types, are held against the scalar
-/// table.
-struct OwnProduct {
-  std::string_view table;
-  float (*of)(std::span<const std::uint16_t> w, std::span<const std::uint16_t> x);
-};
-constexpr OwnProduct kOwnProducts[] = {{"avx512_bf16", product_of_pairs}, {"amx", product_of_tiles}};
 
 class Matmul : public testing::TestWithParam<quant::DTypeInfo> {
  protected:

@@ -1,9 +1,11 @@
-// Random weights in file layout, packed panels, and activations in every format.
+// Random weights in file layout, packed panels, activations in every format, and products of bfloat16.
 #pragma once
 
 #include <cmath>
 #include <cstring>
 #include <random>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/float16.h"
@@ -115,5 +117,47 @@ inline std::vector<std::vector<float>> random_columns(std::size_t n, std::size_t
   }
   return columns;
 }
+
+// ---- Products of bfloat16, as docs/adr/0001-canonical-sums.md defines them ----
+
+/// Numbers below the normal ones count as zero and become zero.
+inline float flushed(float x) { return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0F, x) : x; }
+
+/// fma(w, x, sum).
+inline float add_product(std::uint16_t w, std::uint16_t x, float sum) {
+  return flushed(std::fma(flushed(base::bf16_to_f32(w)), flushed(base::bf16_to_f32(x)), flushed(sum)));
+}
+
+/// Element i of a row or column, with zeros behind its end.
+inline std::uint16_t element(std::span<const std::uint16_t> values, std::size_t i) { return i < values.size() ? values[i] : 0; }
+
+inline float product_of_pairs(std::span<const std::uint16_t> w, std::span<const std::uint16_t> x) {
+  float sum = 0;
+  for (std::size_t i = 0; i < w.size(); i += 2) {
+    sum = add_product(element(w, i + 1), element(x, i + 1), sum);
+    sum = add_product(w[i], x[i], sum);
+  }
+  return sum;
+}
+
+inline float product_of_tiles(std::span<const std::uint16_t> w, std::span<const std::uint16_t> x) {
+  float sum = 0;
+  for (std::size_t first = 0; first < w.size(); first += 32) {
+    float even = 0, odd = 0;
+    for (std::size_t i = first; i < first + 32; i += 2) {
+      even = add_product(element(w, i), element(x, i), even);
+      odd = add_product(element(w, i + 1), element(x, i + 1), odd);
+    }
+    sum = flushed(sum + flushed(even + odd));
+  }
+  return sum;
+}
+
+/// The tables whose products of BF16 are their own. All others are held against the scalar table.
+struct OwnProduct {
+  std::string_view table;
+  float (*of)(std::span<const std::uint16_t> w, std::span<const std::uint16_t> x);
+};
+inline constexpr OwnProduct kOwnProducts[] = {{"avx512_bf16", product_of_pairs}, {"amx", product_of_tiles}};
 
 }  // namespace woolly::test

@@ -7,10 +7,14 @@
 // queries at once changes nothing: what one does not see has weight zero for it, and a factor of one.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/impl/attention_floats.inl.h"
 #include "kernels/impl/attention_softmax.inl.h"
 #if defined(WOOLLY_ISA_AMX)
 #include "kernels/impl/attention_tiles.inl.h"
+#elif WOOLLY_HAS_BF16
+#include "kernels/impl/attention_bf16.inl.h"
 #endif
 
 namespace woolly::kernels::WOOLLY_ISA {
@@ -119,6 +123,9 @@ void attend(const AttentionTask& task) noexcept {
 #if defined(WOOLLY_ISA_AMX)
 template <typename Kv>
 using ProductsOf = TileProducts<Kv>;
+#elif WOOLLY_HAS_BF16
+template <typename Kv>
+using ProductsOf = std::conditional_t<Kv::kType == quant::DType::kBF16, Bf16Products, FloatProducts<Kv>>;
 #else
 template <typename Kv>
 using ProductsOf = FloatProducts<Kv>;

@@ -58,6 +58,19 @@ inline void prefetch_next(const KvSource& source, const void* p) {
 
 inline void clear(float* p, std::size_t n) { __builtin_memset(p, 0, n * sizeof(float)); }
 
+/// Calls body(d, x) for every 32 of n floats, behind the last of which are zeros.
+template <typename Body>
+inline void for_32_lanes(const float* p, std::size_t n, Body body) {
+  for (std::size_t d = 0; d < n; d += 32) {
+    simd::F32 x[2];
+    for (std::size_t i = 0; i < 2; ++i) {
+      const std::size_t at = d + 16 * i, rest = at < n ? n - at : 0;
+      x[i] = load_some(p + at, rest < 16 ? rest : 16);
+    }
+    body(d, x);
+  }
+}
+
 template <std::size_t kN>
 struct Number {
   static constexpr std::size_t value = kN;
@@ -197,18 +210,13 @@ class FloatProducts {
   /// Turns a query's scores into weights, in place; returns the factor by which its output shrinks.
   float weigh(std::size_t c, std::size_t slot, Visible visible, Softmax& state) {
     float* scores = scratch_.scores + c * stride_ + slot * kKvBlock;
-    const simd::F32 factor = simd::splat(prepare_scores(task_, visible, scores));
-    simd::F32 x[kKvBlock / 16];
-    WOOLLY_UNROLL
-    for (std::size_t i = 0; i < kKvBlock / 16; ++i) x[i] = simd::mul(simd::load(scores + 16 * i), factor);
-    const float shrink = state.rise(simd::reduce_max(simd::max(simd::max(x[0], x[1]), simd::max(x[2], x[3]))));
-    WOOLLY_UNROLL
-    for (std::size_t i = 0; i < kKvBlock / 16; ++i) {
-      const simd::F32 weight = exp2_of_negative(simd::sub(x[i], simd::splat(state.max)));
-      simd::store(scores + 16 * i, weight);
-      state.sum = simd::add(state.sum, weight);
-    }
-    return shrink;
+    return state.weigh(task_, visible, scores, [&](std::size_t i, simd::F32(&x)[2]) {
+      for (simd::F32& weight : x) {
+        weight = exp2_of_negative(weight);
+        simd::store(scores + i, weight);
+        i += 16;
+      }
+    });
   }
 
   /// Weights of a query that sees nothing of the block.

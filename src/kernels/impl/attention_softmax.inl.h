@@ -11,6 +11,13 @@ constexpr float kLog2E = 1.44269504F;
 
 inline float exp2_of_negative(float x) { return simd::first_lane(exp2_of_negative(simd::splat(x))); }
 
+/// The positions of a block that a query sees.
+struct Visible {
+  std::size_t begin, end;
+};
+
+inline float prepare_scores(const AttentionTask& task, Visible visible, float* scores);
+
 /// What is known of a query's scores so far.
 struct Softmax {
   float max = -__builtin_inff();
@@ -24,11 +31,24 @@ struct Softmax {
     sum = simd::mul(sum, simd::splat(shrink));
     return shrink;
   }
-};
 
-/// The positions of a block that a query sees.
-struct Visible {
-  std::size_t begin, end;
+  /// Turns q·k of a block into weights; returns the factor by which what was before shrinks. `put(i, x)` makes the weights
+  /// of 32 positions from i on of their scores less the largest so far, and stores them; they are summed as it leaves x.
+  template <typename Put>
+  float weigh(const AttentionTask& task, Visible visible, float* scores, Put put) {
+    const simd::F32 factor = simd::splat(prepare_scores(task, visible, scores));
+    simd::F32 x[kKvBlock / 32][2];
+    WOOLLY_UNROLL
+    for (std::size_t i = 0; i < kKvBlock / 16; ++i) x[i / 2][i % 2] = simd::mul(simd::load(scores + 16 * i), factor);
+    const float shrink = rise(simd::reduce_max(simd::max(simd::max(x[0][0], x[0][1]), simd::max(x[1][0], x[1][1]))));
+    WOOLLY_UNROLL
+    for (std::size_t i = 0; i < kKvBlock / 32; ++i) {
+      for (simd::F32& of_16 : x[i]) of_16 = simd::sub(of_16, simd::splat(max));
+      put(32 * i, x[i]);
+      sum = simd::add(simd::add(sum, x[i][0]), x[i][1]);
+    }
+    return shrink;
+  }
 };
 
 /// soft_cap * tanh(x / soft_cap), lane by lane.

@@ -11,6 +11,7 @@
 
 #include "kernels/impl/attention_floats.inl.h"
 #include "kernels/impl/attention_softmax.inl.h"
+#include "simd/bf16_avx512.h"
 #include "simd/tiles_amx.h"
 
 namespace woolly::kernels::WOOLLY_ISA {
@@ -155,14 +156,8 @@ class TileProducts {
     queries_ = {planes(scratch_.queries), planes(scratch_.queries) + kMaxQueries * key_dim_, key_dim_ * 2};
     weights_ = {planes(scratch_.weights), planes(scratch_.weights) + kMaxQueries * kKvBlock, stride_ * 2};
     for (std::size_t c = 0; c < task.n_queries; ++c) {
-      for (std::size_t d = 0; d < key_dim_; d += 32) {
-        simd::F32 x[2];
-        for (std::size_t i = 0; i < 2; ++i) {
-          const std::size_t at = d + 16 * i, n = at < task.head_dim ? task.head_dim - at : 0;
-          x[i] = load_some(task.queries[c] + at, n < 16 ? n : 16);
-        }
-        put(x, queries_, c * key_dim_ + d);
-      }
+      for_32_lanes(task.queries[c], task.head_dim,
+                   [&](std::size_t d, simd::F32(&x)[2]) { put(x, queries_, c * key_dim_ + d); });
     }
   }
 
@@ -199,23 +194,11 @@ class TileProducts {
 
   /// Turns a query's scores into weights; see attention.inl.h.
   float weigh(std::size_t c, std::size_t slot, Visible visible, Softmax& state) {
-    float* scores = scratch_.scores + c * stride_ + slot * kKvBlock;
-    const simd::F32 factor = simd::splat(prepare_scores(task_, visible, scores));
-    simd::F32 x[kKvBlock / 16];
-    WOOLLY_UNROLL
-    for (std::size_t i = 0; i < kKvBlock / 16; ++i) x[i] = simd::mul(simd::load(scores + 16 * i), factor);
-    const float shrink = state.rise(simd::reduce_max(simd::max(simd::max(x[0], x[1]), simd::max(x[2], x[3]))));
-    WOOLLY_UNROLL
-    for (std::size_t i = 0; i < kKvBlock / 16; i += 2) {
-      simd::F32 weights[2];
-      WOOLLY_UNROLL
-      for (std::size_t j = 0; j < 2; ++j) {
-        weights[j] = simd::exp2_to_16_bits(simd::sub(x[i + j], simd::splat(state.max)));
-      }
-      put(weights, weights_, c * stride_ + slot * kKvBlock + 16 * i);
-      state.sum = simd::add(simd::add(state.sum, weights[0]), weights[1]);
-    }
-    return shrink;
+    const std::size_t at = c * stride_ + slot * kKvBlock;
+    return state.weigh(task_, visible, scratch_.scores + at, [&](std::size_t i, simd::F32(&x)[2]) {
+      for (simd::F32& weight : x) weight = simd::exp2_to_16_bits(weight);
+      put(x, weights_, at + i);
+    });
   }
 
   void hide(std::size_t c, std::size_t slot) {
