@@ -10,7 +10,7 @@ Result<model::Spec> read_qwen2_spec(const gguf::Metadata& metadata) {
 }
 
 void build_qwen2(plan::GraphBuilder& graph) {
-  build_transformer(graph, {.has_qkv_bias = true, .has_logit_bias = true});
+  build_transformer(graph, {.has_logit_bias = true});
 }
 
 Result<model::Spec> read_qwen3_spec(const gguf::Metadata& metadata) {
@@ -24,7 +24,7 @@ Result<model::Spec> read_qwen3moe_spec(const gguf::Metadata& metadata) {
 }
 
 void build_qwen3(plan::GraphBuilder& graph) {
-  build_transformer(graph, {.has_qkv_bias = true, .has_ffn_scale = true, .has_qk_norm = true});
+  build_transformer(graph, {.has_ffn_scale = true, .qk_norm = QkNorm::kHeads});
 }
 
 }  // namespace woolly::arch

@@ -9,9 +9,19 @@ namespace {
 
 constexpr Architecture kArchitectures[] = {
     {"llama", read_llama_spec, build_llama},
+    {"mistral3", read_mistral3_spec, build_llama},
     {"qwen2", read_qwen2_spec, build_qwen2},
     {"qwen3", read_qwen3_spec, build_qwen3},
     {"qwen3moe", read_qwen3moe_spec, build_qwen3},
+    {"gemma2", read_gemma2_spec, build_gemma2},
+    {"gemma3", read_gemma3_spec, build_gemma3},
+    {"phi3", read_phi3_spec, build_phi3},
+    {"granite", read_granite_spec, build_granite},
+    {"granitemoe", read_granitemoe_spec, build_granite},
+    {"olmo2", read_olmo2_spec, build_olmo2},
+    {"glm4", read_glm4_spec, build_glm4},
+    {"smollm3", read_smollm3_spec, build_smollm3},
+    {"gpt-oss", read_gpt_oss_spec, build_gpt_oss},
 };
 
 }  // namespace

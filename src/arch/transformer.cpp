@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <string>
+#include <vector>
 
 namespace woolly::arch {
 namespace {
@@ -10,73 +11,139 @@ namespace {
 using plan::BufferId;
 using plan::Epilogue;
 using plan::Norm;
+using plan::ProjectionSpec;
 using plan::ScaleOrder;
 
-std::string name(std::uint32_t layer, std::string_view part) { return fmt::format("blk.{}.{}", layer, part); }
+/// Writes the steps of one layer.
+class Layer {
+ public:
+  /// `x` is the residual, `branch` where what is normed before it is added stands.
+  Layer(plan::GraphBuilder& graph, const TransformerTraits& traits, std::uint32_t index, BufferId x, BufferId branch)
+      : graph_(graph), spec_(graph.spec()), traits_(traits), index_(index), x_(x), branch_(branch) {}
 
-/// Norm, projections to queries, keys and values, attention. Returns its output, before the output projection.
-BufferId attention(plan::GraphBuilder& graph, const TransformerTraits& traits, std::uint32_t layer, BufferId x) {
-  const model::Spec& spec = graph.spec();
-  const std::uint64_t q_rows = std::uint64_t{spec.n_heads} * spec.head_dim;
-  const std::uint64_t kv_rows = std::uint64_t{spec.n_kv_heads} * spec.head_dim;
-  const Norm norm{graph.vector(name(layer, "attn_norm.weight"), spec.hidden_dim), spec.norm_eps};
-  const BufferId qkv = graph.buffer("qkv", q_rows + 2 * kv_rows);
-  graph.linear(name(layer, "qkv"), x, norm,
-               {{name(layer, "attn_q"), q_rows, traits.has_qkv_bias, ScaleOrder::kBeforeBias},
-                {name(layer, "attn_k"), kv_rows, traits.has_qkv_bias, ScaleOrder::kBeforeBias},
-                {name(layer, "attn_v"), kv_rows, traits.has_qkv_bias, ScaleOrder::kBeforeBias}},
-               Epilogue::kStore, qkv);
-  plan::Attend attend{qkv, graph.buffer("attn", q_rows), layer, {}, {}};
-  if (traits.has_qk_norm) {
-    attend.query_norm = Norm{graph.vector(name(layer, "attn_q_norm.weight"), spec.head_dim), spec.norm_eps};
-    attend.key_norm = Norm{graph.vector(name(layer, "attn_k_norm.weight"), spec.head_dim), spec.norm_eps};
+  void attention() {
+    const BufferId qkv = project_qkv();
+    plan::Attend attend{qkv, graph_.buffer("attn", q_rows()), index_};
+    if (traits_.qk_norm == QkNorm::kHeads) {
+      attend.query_norm = norm("attn_q_norm", spec_.head_dim);
+      attend.key_norm = norm("attn_k_norm", spec_.head_dim);
+    } else if (traits_.qk_norm == QkNorm::kRows) {
+      graph_.normalize(name("attn_q_norm"), {qkv, qkv, 0, q_rows(), norm("attn_q_norm", q_rows()), false});
+      graph_.normalize(name("attn_k_norm"), {qkv, qkv, q_rows(), kv_rows(), norm("attn_k_norm", kv_rows()), false});
+    }
+    const bool is_windowed = !spec_.is_windowed.empty() && spec_.is_windowed[index_];
+    if (is_windowed) attend.window = spec_.window;
+    if (is_windowed && spec_.window_rope) attend.rotation = plan::Rotation::kWindowRope;
+    const std::uint32_t unrotated = spec_.layers_per_unrotated;
+    if (unrotated != 0 && (index_ + 1) % unrotated == 0) attend.rotation = plan::Rotation::kNone;
+    if (traits_.has_sinks) attend.sinks = graph_.vector(name("attn_sinks.weight"), spec_.n_heads);
+    graph_.attend(name("attend"), attend);
+    if (index_ + 1 == spec_.n_layers) graph_.select_rows({x_, attend.out});
+    add_to_residual("attn_output", attend.out, "post_attention_norm",
+                    {.name = name("attn_output"),
+                     .n_rows = spec_.hidden_dim,
+                     .may_have_bias = traits_.has_output_bias,
+                     .scale = ScaleOrder::kBeforeBias});
   }
-  graph.attend(name(layer, "attend"), attend);
-  return attend.out;
-}
 
-void feed_forward(plan::GraphBuilder& graph, const TransformerTraits& traits, std::uint32_t layer, BufferId x) {
-  const model::Spec& spec = graph.spec();
-  const ScaleOrder scale = traits.has_ffn_scale ? ScaleOrder::kAfterBias : ScaleOrder::kIgnore;
-  const Norm norm{graph.vector(name(layer, "ffn_norm.weight"), spec.hidden_dim), spec.norm_eps};
-  const BufferId hidden = graph.buffer("ffn", spec.ffn_dim);
-  graph.linear(name(layer, "gate_up"), x, norm,
-               {{name(layer, "ffn_gate"), spec.ffn_dim, traits.has_ffn_bias, scale},
-                {name(layer, "ffn_up"), spec.ffn_dim, traits.has_ffn_bias, scale}},
-               Epilogue::kSwiGlu, hidden);
-  graph.linear(name(layer, "down"), hidden, {}, {{name(layer, "ffn_down"), spec.hidden_dim, traits.has_ffn_bias, scale}},
-               Epilogue::kAdd, x);
-}
+  void feed_forward() {
+    if (spec_.experts.n > 0) return experts();
+    const BufferId hidden = gate_and_up("", spec_.ffn_dim);
+    add_to_residual("down", hidden, "post_ffw_norm", down(""));
+  }
 
-void experts(plan::GraphBuilder& graph, const TransformerTraits& traits, std::uint32_t layer, BufferId x) {
-  const Norm norm{graph.vector(name(layer, "ffn_norm.weight"), graph.spec().hidden_dim), graph.spec().norm_eps};
-  graph.experts({.steps = name(layer, ""),
-                 .router = name(layer, "ffn_gate_inp"),
-                 .gate = name(layer, "ffn_gate_exps"),
-                 .up = name(layer, "ffn_up_exps"),
-                 .down = name(layer, "ffn_down_exps"),
-                 .may_have_scale = traits.has_ffn_scale},
-                x, norm);
-}
+ private:
+  /// All experts read the same residual, so the shared one reads before the others add to it.
+  void experts() {
+    const bool has_shared = traits_.has_shared_expert && spec_.experts.shared_ffn_dim > 0;
+    BufferId shared{};
+    if (has_shared) shared = gate_and_up("_shexp", spec_.experts.shared_ffn_dim);
+    graph_.experts({.steps = name(""),
+                    .router = name("ffn_gate_inp"),
+                    .gate = name("ffn_gate_exps"),
+                    .up = name("ffn_up_exps"),
+                    .down = name("ffn_down_exps"),
+                    .may_have_scale = traits_.has_ffn_scale,
+                    .may_have_bias = traits_.has_expert_bias,
+                    .epilogue = traits_.gate},
+                   x_, *pre_norm(traits_.ffn_norm));
+    if (has_shared) add_to_residual("down_shexp", shared, {}, down("_shexp"));
+  }
+
+  BufferId project_qkv() {
+    const BufferId qkv = graph_.buffer("qkv", q_rows() + 2 * kv_rows());
+    const auto part = [&](std::string_view of, std::uint64_t n_rows) {
+      return ProjectionSpec{.name = name(of), .n_rows = n_rows, .may_have_bias = true, .scale = ScaleOrder::kBeforeBias};
+    };
+    std::vector<ProjectionSpec> parts;
+    if (graph_.has_tensor(name("attn_qkv.weight"))) {
+      parts = {part("attn_qkv", q_rows() + 2 * kv_rows())};
+    } else {
+      parts = {part("attn_q", q_rows()), part("attn_k", kv_rows()), part("attn_v", kv_rows())};
+    }
+    graph_.linear(name("qkv"), x_, pre_norm("attn_norm"), parts, Epilogue::kStore, qkv);
+    return qkv;
+  }
+
+  BufferId gate_and_up(std::string_view suffix, std::uint64_t ffn_dim) {
+    const BufferId hidden = graph_.buffer("ffn", ffn_dim);
+    ProjectionSpec gate = ffn_part("ffn_gate", suffix, ffn_dim), up = ffn_part("ffn_up", suffix, ffn_dim);
+    if (traits_.has_gate_in_up) {
+      gate.name = up.name;
+      gate.of_rows = up.of_rows = 2 * ffn_dim;
+      up.first_row = ffn_dim;
+    }
+    graph_.linear(name(fmt::format("gate_up{}", suffix)), x_, pre_norm(traits_.ffn_norm), {gate, up}, traits_.gate, hidden);
+    return hidden;
+  }
+
+  ProjectionSpec down(std::string_view suffix) { return ffn_part("ffn_down", suffix, spec_.hidden_dim); }
+
+  ProjectionSpec ffn_part(std::string_view of, std::string_view suffix, std::uint64_t n_rows) {
+    return {.name = name(fmt::format("{}{}", of, suffix)),
+            .n_rows = n_rows,
+            .may_have_bias = traits_.has_ffn_bias,
+            .scale = traits_.has_ffn_scale ? ScaleOrder::kAfterBias : ScaleOrder::kIgnore};
+  }
+
+  void add_to_residual(std::string_view step, BufferId in, std::string_view post_norm, ProjectionSpec projection) {
+    projection.factor = spec_.residual_scale;
+    const bool has_norm = traits_.has_post_norms && !post_norm.empty();
+    graph_.linear(name(step), in, {}, {projection}, has_norm ? Epilogue::kStore : Epilogue::kAdd, has_norm ? branch_ : x_);
+    if (!has_norm) return;
+    graph_.normalize(name(post_norm), {branch_, x_, 0, spec_.hidden_dim, norm(post_norm, spec_.hidden_dim), true});
+  }
+
+  [[nodiscard]] std::string name(std::string_view part) const { return fmt::format("blk.{}.{}", index_, part); }
+  [[nodiscard]] std::uint64_t q_rows() const { return std::uint64_t{spec_.n_heads} * spec_.head_dim; }
+  [[nodiscard]] std::uint64_t kv_rows() const { return std::uint64_t{spec_.n_kv_heads} * spec_.head_dim; }
+  Norm norm(std::string_view of, std::uint64_t n) {
+    return {graph_.vector(name(fmt::format("{}.weight", of)), n), spec_.norm_eps};
+  }
+  std::optional<Norm> pre_norm(std::string_view of) {
+    if (!traits_.has_pre_norms) return std::nullopt;
+    return norm(of, spec_.hidden_dim);
+  }
+
+  plan::GraphBuilder& graph_;
+  const model::Spec& spec_;
+  const TransformerTraits& traits_;
+  std::uint32_t index_;
+  BufferId x_, branch_;
+};
 
 }  // namespace
 
 void build_transformer(plan::GraphBuilder& graph, const TransformerTraits& traits) {
   const model::Spec& spec = graph.spec();
   const BufferId x = graph.buffer("x", spec.hidden_dim);
-  if (!spec.rope.factors_tensor.empty()) graph.rope_factors(std::string(spec.rope.factors_tensor));
+  const BufferId branch = traits.has_post_norms ? graph.buffer("branch", spec.hidden_dim) : x;
+  graph.rope_factors();
   graph.embed("token_embd.weight", x);
-  for (std::uint32_t layer = 0; layer < spec.n_layers; ++layer) {
-    const BufferId attended = attention(graph, traits, layer, x);
-    if (layer + 1 == spec.n_layers) graph.select_rows({x, attended});
-    graph.linear(name(layer, "attn_output"), attended, {},
-                 {{name(layer, "attn_output"), spec.hidden_dim, traits.has_output_bias, ScaleOrder::kBeforeBias}},
-                 Epilogue::kAdd, x);
-    if (spec.experts.n > 0) {
-      experts(graph, traits, layer, x);
-    } else {
-      feed_forward(graph, traits, layer, x);
-    }
+  for (std::uint32_t index = 0; index < spec.n_layers; ++index) {
+    Layer layer(graph, traits, index, x, branch);
+    layer.attention();
+    layer.feed_forward();
   }
   const Norm norm{graph.vector("output_norm.weight", spec.hidden_dim), spec.norm_eps};
   graph.logits(x, norm, traits.has_logit_bias);

@@ -1,19 +1,32 @@
-// What the recipes of decoder-only transformers share: pre-norm blocks of grouped-query attention and a gated
-// feed-forward network or experts, each added to the residual.
+// What the recipes of decoder-only transformers share: blocks of grouped-query attention and a gated feed-forward network or
+// experts, each normed before it, after it or both, and added to the residual.
 #pragma once
+
+#include <string_view>
 
 #include "plan/graph.h"
 
 namespace woolly::arch {
 
-/// What differs between the architectures that are built from these blocks.
+/// What RMS norms of queries and keys, before the rotary embedding, go over.
+enum class QkNorm : std::uint8_t { kNone, kHeads, kRows };
+
+/// What differs between the architectures that are built from these blocks. Where a file has them, biases and scales of
+/// queries, keys and values are read for all, and these in one matrix too.
 struct TransformerTraits {
-  bool has_qkv_bias = false;     ///< `attn_q.bias` and so on are read, if the file has them.
   bool has_output_bias = false;  ///< `attn_output.bias`.
   bool has_ffn_bias = false;
   bool has_ffn_scale = false;    ///< `ffn_*.scale` are read, if the file has them.
   bool has_logit_bias = false;   ///< `output.bias`.
-  bool has_qk_norm = false;      ///< RMS norm of every query and key head, before the rotary embedding.
+  QkNorm qk_norm = QkNorm::kNone;
+  bool has_pre_norms = true;     ///< Of what attention and feed-forward network read.
+  bool has_post_norms = false;   ///< Of what they give.
+  std::string_view ffn_norm = "ffn_norm";
+  bool has_gate_in_up = false;   ///< `ffn_up` has the rows of the gate, then its own.
+  plan::Epilogue gate = plan::Epilogue::kSwiGlu;
+  bool has_sinks = false;
+  bool has_expert_bias = false;
+  bool has_shared_expert = false;  ///< Spec::experts.shared_ffn_dim is looked at.
 };
 
 void build_transformer(plan::GraphBuilder& graph, const TransformerTraits& traits);

@@ -49,7 +49,7 @@ ModelWork work_of(const Model& model, KvType kv_type) {
     // Of a stack, what one token goes through.
     const auto add = [&](plan::MatrixId id, std::uint64_t n_used) {
       const plan::PackedMatrix& matrix = plan.matrices[id.index];
-      work.matrix_bytes += matrix.tensor->size / matrix.n * n_used;
+      work.matrix_bytes += matrix.bytes() / matrix.n * n_used;
       (is_selected ? work.parameters_of_last_token : work.parameters_of_each_token) +=
           n_used * matrix.n_rows * matrix.n_cols;
     };

@@ -54,19 +54,19 @@ class StepWork {
  private:
   void add(const plan::Embed& op, StepProfile& to) const {
     const plan::PackedMatrix& table = plan_.matrices[op.table.index];
-    to.bytes += n_rows_ * (table.tensor->size / table.n_rows);
+    to.bytes += n_rows_ * (table.bytes() / table.n_rows);
   }
   void add(const plan::Linear& op, StepProfile& to) const {
     for (const plan::Projection& projection : op.projections) {
       const plan::PackedMatrix& matrix = plan_.matrices[projection.matrix.index];
       operations_of(matrix.kernel->act, to) += n_rows_ * 2 * matrix.n_rows * matrix.n_cols;
-      to.bytes += n_runs_ * matrix.tensor->size;
+      to.bytes += n_runs_ * matrix.bytes();
     }
   }
   void add(const plan::Route& op, StepProfile& to) const {
     const plan::PackedMatrix& router = plan_.matrices[op.router.index];
     operations_of(router.kernel->act, to) += n_rows_ * 2 * router.n_rows * router.n_cols;
-    to.bytes += n_runs_ * router.tensor->size;
+    to.bytes += n_runs_ * router.bytes();
   }
   void add(const plan::ExpertsUp& op, StepProfile& to) const {
     add(op.gate, to);
@@ -78,13 +78,14 @@ class StepWork {
     const std::uint64_t n_used = n_rows_ * plan_.spec.experts.n_used;
     operations_of(matrix.kernel->act, to) += n_used * 2 * matrix.n_rows * matrix.n_cols;
     // At most: rows of a run may share experts.
-    to.bytes += std::min(n_used, n_runs_ * matrix.n) * (matrix.tensor->size / matrix.n);
+    to.bytes += std::min(n_used, n_runs_ * matrix.n) * (matrix.bytes() / matrix.n);
   }
   void add(const plan::Attend&, StepProfile& to) const {
     to.bytes += work_.n_positions * (layout_.n_kv_heads * (layout_.key_bytes() + layout_.value_bytes()) / kernels::kKvBlock);
     // A product with a key and one with a value for each head and dimension.
     to.float_operations += work_.n_pairs * 4 * plan_.spec.n_heads * plan_.spec.head_dim;
   }
+  void add(const plan::Normalize&, StepProfile&) const {}
   void add(const plan::SelectRows&, StepProfile&) {
     n_runs_ = work_.n_logit_runs;
     n_rows_ = work_.n_logit_rows;

@@ -113,7 +113,7 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
   const kernels::KernelTable& table = *of.plan.kernels;
   const exec::KvLayout layout{&kv_kernels(table, options.kv_type), of.plan.spec.n_layers, of.plan.spec.n_kv_heads,
                               of.plan.spec.head_dim};
-  const plan::Limits limits{options.chunk, options.max_logit_rows};
+  const plan::Limits limits{options.chunk, options.max_logit_rows, parts->options.n_ctx};
   WOOLLY_TRY(parts->executor,
              exec::Executor::create(of.plan, of.weights, *of.engine->parts().pool, limits, layout));
   parts->cache = std::make_shared<exec::KvCache>(layout);

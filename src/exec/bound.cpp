@@ -10,29 +10,36 @@ class Binder {
       : plan_(plan), weights_(weights), layout_(layout), workspace_(workspace) {}
 
   BoundStep operator()(const plan::Embed& op) const {
-    return BoundEmbed{&plan_.matrices[op.table.index], buffer(op.out)};
+    return BoundEmbed{&plan_.matrices[op.table.index], op.scale, buffer(op.out)};
   }
 
   BoundStep operator()(const plan::Linear& op) const {
-    BoundLinear bound{{buffer(op.in), norm(op.norm), plan::act_formats(plan_, op)}, {}, op.epilogue, buffer(op.out)};
+    BoundLinear bound{{buffer(op.in), norm(op.norm), plan::act_formats(plan_, op)}, {}, op.epilogue, buffer(op.out), op.soft_cap};
     for (const plan::Projection& projection : op.projections) {
-      bound.projections.push_back({matrix(projection.matrix), projection.scale ? *vector(*projection.scale) : 1.0F,
-                                   projection.bias ? vector(*projection.bias) : nullptr, projection.out_column});
+      const float scale = projection.scale ? *vector(*projection.scale) : 1.0F;
+      bound.projections.push_back({matrix(projection.matrix), scale * projection.factor, vector(projection.bias),
+                                   projection.out_column});
     }
     return bound;
   }
 
   BoundStep operator()(const plan::Attend& op) const {
-    return BoundAttend{buffer(op.qkv), buffer(op.out), op.layer, norm(op.query_norm), norm(op.key_norm)};
+    return BoundAttend{buffer(op.qkv), buffer(op.out), op.layer, norm(op.query_norm), norm(op.key_norm), op.rotation,
+                       op.window == 0 ? 0xFFFFFFFF : op.window, vector(op.sinks)};
+  }
+
+  BoundStep operator()(const plan::Normalize& op) const {
+    return BoundNormalize{buffer(op.in), buffer(op.out), op.column, op.width, *norm(op.norm), op.adds};
   }
 
   BoundStep operator()(const plan::Route& op) const {
-    return BoundRoute{{buffer(op.in), norm(op.norm), plan::act_formats(plan_, op)}, matrix(op.router), buffer(op.out)};
+    return BoundRoute{{buffer(op.in), norm(op.norm), plan::act_formats(plan_, op)}, matrix(op.router), vector(op.bias),
+                      buffer(op.out)};
   }
 
   BoundStep operator()(const plan::ExpertsUp& op) const {
     return BoundExpertsUp{buffer(op.logits), plan::act_formats(plan_, op), experts(op.gate), experts(op.up),
-                          buffer(op.out)};
+                          op.epilogue, buffer(op.out)};
   }
 
   BoundStep operator()(const plan::ExpertsDown& op) const {
@@ -52,7 +59,7 @@ class Binder {
             static_cast<std::size_t>(matrix.n_cols)};
   }
   [[nodiscard]] BoundExperts experts(const plan::ExpertMatrix& experts) const {
-    return {matrix(experts.matrix), experts.scale ? vector(*experts.scale) : nullptr};
+    return {matrix(experts.matrix), vector(experts.scale), vector(experts.bias)};
   }
   [[nodiscard]] BoundBuffer buffer(plan::BufferId id) const {
     const plan::Buffer& buffer = plan_.buffers[id.index];
@@ -60,6 +67,9 @@ class Binder {
             static_cast<std::size_t>(buffer.stride())};
   }
   [[nodiscard]] const float* vector(plan::VectorId id) const { return weights_.vector(plan_.vectors[id.index]); }
+  [[nodiscard]] const float* vector(const std::optional<plan::VectorId>& id) const {
+    return id ? vector(*id) : nullptr;
+  }
   [[nodiscard]] std::optional<BoundNorm> norm(const std::optional<plan::Norm>& norm) const {
     if (!norm) return std::nullopt;
     return BoundNorm{vector(norm->weight), norm->eps};

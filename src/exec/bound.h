@@ -28,6 +28,7 @@ struct BoundNorm {
 
 struct BoundEmbed {
   const plan::PackedMatrix* table;
+  float scale;
   BoundBuffer out;
 };
 
@@ -62,22 +63,35 @@ struct BoundLinear {
   std::vector<BoundProjection> projections;
   plan::Epilogue epilogue;
   BoundBuffer out;
+  float soft_cap;
 };
 
 struct BoundAttend {
   BoundBuffer qkv, out;
   std::size_t layer;
   std::optional<BoundNorm> query_norm, key_norm;
+  plan::Rotation rotation;
+  std::uint32_t window;  ///< At least 1.
+  const float* sinks;    ///< [n_heads]; nullptr: none.
+};
+
+struct BoundNormalize {
+  BoundBuffer in, out;
+  std::size_t column, width;
+  BoundNorm norm;
+  bool adds;
 };
 
 struct BoundExperts {
   BoundMatrix matrix;
   const float* scales;  ///< nullptr: all 1.
+  const float* biases;  ///< [n, n_rows]; nullptr: all 0.
 };
 
 struct BoundRoute {
   BoundInput in;
   BoundMatrix router;
+  const float* bias;  ///< nullptr: none.
   BoundBuffer out;
 };
 
@@ -85,6 +99,7 @@ struct BoundExpertsUp {
   BoundBuffer logits;
   unsigned act_formats;  ///< Of those that Route prepared, what gate and up read.
   BoundExperts gate, up;
+  plan::Epilogue epilogue;
   BoundBuffer out;
 };
 
@@ -98,8 +113,8 @@ struct BoundSelectRows {
   std::vector<BoundBuffer> buffers;
 };
 
-using BoundStep = std::variant<BoundEmbed, BoundLinear, BoundAttend, BoundRoute, BoundExpertsUp, BoundExpertsDown,
-                               BoundSelectRows>;
+using BoundStep = std::variant<BoundEmbed, BoundLinear, BoundAttend, BoundNormalize, BoundRoute, BoundExpertsUp,
+                               BoundExpertsDown, BoundSelectRows>;
 
 /// Binds `plan` to its weights and to a workspace that `layout` fits. All are borrowed.
 std::vector<BoundStep> bind(const plan::Plan& plan, const pack::Weights& weights, const plan::WorkspaceLayout& layout,

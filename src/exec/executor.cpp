@@ -63,10 +63,15 @@ struct Executor::State {
   ActLayout act{};         ///< Of a row of any linear step's input.
   ActLayout expert_act{};  ///< Of what the experts' second matrices read.
   Inputs shared{};         ///< Of all rows.
-  float* angles = nullptr;  ///< [max_rows, n_rot].
+  /// Of one rotary embedding.
+  struct Turning {
+    const model::Rope* rope;
+    std::vector<double> frequencies;
+    float* angles = nullptr;  ///< [max_rows, n_rot].
+  };
+  std::vector<Turning> turnings;  ///< By plan::Rotation.
   std::vector<Scratch> scratch;
   std::vector<ActColumn> column_storage;
-  std::vector<double> frequencies;
   ChunkQueue queue;
   std::uint64_t round = 0;  ///< As ChunkQueue counts them.
   const float* logits = nullptr;
@@ -170,11 +175,15 @@ struct Executor::State::Walk {
   }
 
   void operator()(const BoundEmbed& op) {
-    const std::size_t n_rot = s.plan.spec.rope.n_rot;
     for_my_rows([&](std::size_t row) {
       const auto token = static_cast<std::size_t>(s.batch->tokens[row].value);
-      s.weights.decode_row(*op.table, token, mine.row, op.out.row(row));
-      model::rope_angles(s.plan.spec.rope, s.frequencies, s.positions[row], s.angles + row * n_rot);
+      float* out = op.out.row(row);
+      s.weights.decode_row(*op.table, token, mine.row, out);
+      if (op.scale != 1.0F) s.table.affine(out, op.scale, nullptr, op.out.width, out);
+      for (const auto& turning : s.turnings) {
+        float* angles = turning.angles + row * turning.rope->n_rot;
+        model::rope_angles(*turning.rope, turning.frequencies, s.positions[row], angles);
+      }
     });
     watch.lap(Phase::kEmbed);
     barrier();
@@ -264,6 +273,12 @@ struct Executor::State::Walk {
     return columns.of[static_cast<std::size_t>(matrix.kernel->act)];
   }
 
+  void gate(plan::Epilogue epilogue, const float* gate, const float* up, std::size_t n, float* out) const {
+    if (epilogue == plan::Epilogue::kSwiGlu) return s.table.swiglu(gate, up, n, out);
+    if (epilogue == plan::Epilogue::kGeGlu) return s.table.geglu(gate, up, n, out);
+    s.table.clamped_swiglu(gate, up, n, out);
+  }
+
   void finish_panel(const BoundLinear& op, const BoundProjection& projection, std::size_t panel) {
     const std::size_t column = projection.out_column + panel * kPanelRows;
     const std::size_t n = projection.matrix.rows_of(panel);
@@ -273,7 +288,8 @@ struct Executor::State::Walk {
       switch (op.epilogue) {
         case plan::Epilogue::kStore: std::memcpy(out, y, n * sizeof(float)); break;
         case plan::Epilogue::kAdd: s.table.add(y, n, out); break;
-        case plan::Epilogue::kSwiGlu: s.table.swiglu(y, mine.tiles[1] + row * kPanelRows, n, out); break;
+        case plan::Epilogue::kSoftCap: s.table.soft_cap(y, op.soft_cap, n, out); break;
+        default: gate(op.epilogue, y, mine.tiles[1] + row * kPanelRows, n, out); break;
       }
     }
     watch.lap(Phase::kEpilogue);
@@ -283,7 +299,7 @@ struct Executor::State::Walk {
     prepare_rows(op.in);
     share_prepared();
     const Columns& columns = inputs().columns;
-    const bool is_gated = op.epilogue == plan::Epilogue::kSwiGlu;
+    const bool is_gated = plan::is_gated(op.epilogue);
     const BoundMatrix& first = op.projections[0].matrix;
     std::size_t n_panels = first.n_panels;
     if (!is_gated) {
@@ -314,20 +330,27 @@ struct Executor::State::Walk {
   void append(const BoundAttend& op, std::size_t row, std::size_t kv_head) const {
     const model::Spec& spec = s.plan.spec;
     const std::size_t head_dim = spec.head_dim, group = spec.n_heads / spec.n_kv_heads;
-    const auto rotate = spec.rope.pairs == model::RopePairs::kAdjacent ? s.table.rope_adjacent : s.table.rope_halves;
-    const float* cos_sin = s.angles + row * spec.rope.n_rot;
+    const auto rotate = [&](float* head) {
+      if (op.rotation == plan::Rotation::kNone) return;
+      const auto& turning = s.turnings[static_cast<std::size_t>(op.rotation)];
+      const std::size_t n_rot = turning.rope->n_rot;
+      const bool is_adjacent = turning.rope->pairs == model::RopePairs::kAdjacent;
+      (is_adjacent ? s.table.rope_adjacent : s.table.rope_halves)(head, turning.angles + row * n_rot, n_rot);
+    };
+    const std::size_t position = s.positions[row];
+    const float temperature = model::attention_temperature(spec.attention_temperature, s.positions[row]);
     float* queries = op.qkv.row(row) + kv_head * group * head_dim;
     float* key = op.qkv.row(row) + (spec.n_heads + kv_head) * head_dim;
     const float* value = op.qkv.row(row) + (spec.n_heads + spec.n_kv_heads + kv_head) * head_dim;
     for (std::size_t g = 0; g < group; ++g) {
       float* query = queries + g * head_dim;
       if (op.query_norm) s.table.rms_norm(query, op.query_norm->weight, op.query_norm->eps, head_dim, query);
-      rotate(query, cos_sin, spec.rope.n_rot);
+      rotate(query);
+      if (temperature != 1.0F) s.table.affine(query, temperature, nullptr, head_dim, query);
     }
     if (op.key_norm) s.table.rms_norm(key, op.key_norm->weight, op.key_norm->eps, head_dim, key);
-    rotate(key, cos_sin, spec.rope.n_rot);
+    rotate(key);
 
-    const std::size_t position = s.positions[row];
     std::uint8_t* block = s.batch->slices[s.slice_of[row]].sequence->block_of(position);
     const std::size_t slot = position % kernels::kKvBlock;
     s.kv.kernels->store_key(key, head_dim, slot, block + s.kv.key_offset(op.layer, kv_head));
@@ -341,6 +364,7 @@ struct Executor::State::Walk {
     const float* queries[kernels::kMaxQueries];
     float* outputs[kernels::kMaxQueries];
     std::uint32_t n_keys[kernels::kMaxQueries];
+    float sinks[kernels::kMaxQueries];
     for (std::size_t at = first; at < end; at += kernels::kMaxQueries) {
       const std::size_t n = std::min(end - at, kernels::kMaxQueries);
       for (std::size_t i = 0; i < n; ++i) {
@@ -348,6 +372,7 @@ struct Executor::State::Walk {
         queries[i] = op.qkv.row(row) + head * head_dim;
         outputs[i] = op.out.row(row) + head * head_dim;
         n_keys[i] = s.positions[row] + 1;
+        if (op.sinks != nullptr) sinks[i] = op.sinks[head];
       }
       s.kv.kernels->attend({.n_queries = n,
                             .queries = queries,
@@ -359,7 +384,10 @@ struct Executor::State::Walk {
                             .head_dim = head_dim,
                             .value_dim = head_dim,
                             .scale = spec.attention_scale,
-                            .scratch = mine.attention});
+                            .scratch = mine.attention,
+                            .soft_cap = spec.attention_soft_cap,
+                            .window = op.window,
+                            .sinks = op.sinks == nullptr ? nullptr : sinks});
     }
   }
 
@@ -406,6 +434,18 @@ struct Executor::State::Walk {
     barrier();
   }
 
+  void operator()(const BoundNormalize& op) {
+    for_my_rows([&](std::size_t row) {
+      const float* x = op.in.row(row) + op.column;
+      float* out = op.out.row(row) + op.column;
+      float* normed = op.adds ? op.in.row(row) + op.column : out;
+      s.table.rms_norm(x, op.norm.weight, op.norm.eps, op.width, normed);
+      if (op.adds) s.table.add(normed, op.width, out);
+    });
+    watch.lap(Phase::kEpilogue);
+    barrier();
+  }
+
   void operator()(const BoundRoute& op) {
     prepare_rows(op.in);
     watch.lap(Phase::kPrepare);
@@ -414,8 +454,11 @@ struct Executor::State::Walk {
     const auto logits_of = [&](std::size_t panel, std::size_t first, std::size_t end) {
       multiply(op.router, 0, panel, columns + first, end - first, mine.tiles[0]);
       for (std::size_t row = first; row < end; ++row) {
-        std::memcpy(op.out.row(row) + panel * kPanelRows, mine.tiles[0] + (row - first) * kPanelRows,
-                    op.router.rows_of(panel) * sizeof(float));
+        const float* y = mine.tiles[0] + (row - first) * kPanelRows;
+        float* out = op.out.row(row) + panel * kPanelRows;
+        const std::size_t n = op.router.rows_of(panel);
+        std::memcpy(out, y, n * sizeof(float));
+        if (op.bias != nullptr) s.table.add(op.bias + panel * kPanelRows, n, out);
       }
       watch.lap(Phase::kKernel);
     };
@@ -436,10 +479,13 @@ struct Executor::State::Walk {
     const ActColumn* columns = columns_for(experts.matrix, slots) + group.first_slot;
     multiply(experts.matrix, group.expert, panel, columns, group.n, tile);
     watch.lap(Phase::kKernel);
-    if (experts.scales == nullptr) return;
+    if (experts.scales == nullptr && experts.biases == nullptr) return;
+    const float scale = experts.scales == nullptr ? 1.0F : experts.scales[group.expert];
+    const float* bias = experts.biases;
+    if (bias != nullptr) bias += group.expert * experts.matrix.n_rows + panel * kPanelRows;
     for (std::size_t i = 0; i < group.n; ++i) {
       float* y = tile + i * kPanelRows;
-      s.table.affine(y, experts.scales[group.expert], nullptr, kPanelRows, y);
+      s.table.affine(y, scale, bias, experts.matrix.rows_of(panel), y);
     }
     watch.lap(Phase::kEpilogue);
   }
@@ -479,8 +525,8 @@ struct Executor::State::Walk {
         project(op.up, group, panel, from.slots, mine.tiles[1]);
         for (std::size_t i = 0; i < group.n; ++i) {
           const auto [row, rank] = from.routing.at_slot(group.first_slot + i);
-          s.table.swiglu(mine.tiles[0] + i * kPanelRows, mine.tiles[1] + i * kPanelRows, gate.rows_of(panel),
-                         op.out.row(row) + rank * gate.n_rows + panel * kPanelRows);
+          this->gate(op.epilogue, mine.tiles[0] + i * kPanelRows, mine.tiles[1] + i * kPanelRows, gate.rows_of(panel),
+                     op.out.row(row) + rank * gate.n_rows + panel * kPanelRows);
         }
         watch.lap(Phase::kEpilogue);
       }
@@ -593,9 +639,11 @@ Result<std::unique_ptr<Executor>> Executor::create(const plan::Plan& plan, const
   const std::size_t activation_bytes = activation_bytes_of(kRedundantRows);
   const std::size_t thread_bytes =
       slot_tile_bytes + tile_bytes + attention_bytes + round_line(table_row_bytes) + panel_bytes + activation_bytes;
+  s.turnings.push_back({&plan.spec.rope, {}});
+  if (plan.spec.window_rope) s.turnings.push_back({&*plan.spec.window_rope, {}});
   const std::size_t angle_bytes = round_line(limits.max_rows * plan.spec.rope.n_rot * sizeof(float));
   const std::uint64_t bytes =
-      buffers.bytes + activation_bytes_of(limits.max_rows) + angle_bytes + n_threads * thread_bytes;
+      buffers.bytes + activation_bytes_of(limits.max_rows) + s.turnings.size() * angle_bytes + n_threads * thread_bytes;
   WOOLLY_TRY(s.workspace, os::Memory::reserve(bytes, "workspace"));
 
   std::byte* at = s.workspace.data();
@@ -603,7 +651,7 @@ Result<std::unique_ptr<Executor>> Executor::create(const plan::Plan& plan, const
   s.logits = reinterpret_cast<const float*>(at + buffers.offsets[plan.logits.index]);
   at += buffers.bytes;
   s.shared.activations = std::exchange(at, at + activation_bytes_of(limits.max_rows));
-  s.angles = reinterpret_cast<float*>(std::exchange(at, at + angle_bytes));
+  for (State::Turning& turning : s.turnings) turning.angles = reinterpret_cast<float*>(std::exchange(at, at + angle_bytes));
 
   const std::size_t columns_of_row = 1 + experts.n_used;
   s.column_storage.resize(kernels::kActFormats * columns_of_row * (limits.max_rows + n_threads * kRedundantRows));
@@ -625,12 +673,15 @@ Result<std::unique_ptr<Executor>> Executor::create(const plan::Plan& plan, const
     give(scratch.inputs, kRedundantRows);
   }
 
+  const bool is_long = plan.long_rope_factors && limits.n_ctx > plan.spec.rope.original_context;
+  const std::optional<plan::VectorId>& of_rope = is_long ? plan.long_rope_factors : plan.rope_factors;
   std::span<const float> factors;
-  if (plan.rope_factors) {
-    const plan::PackedVector& vector = plan.vectors[plan.rope_factors->index];
+  if (of_rope) {
+    const plan::PackedVector& vector = plan.vectors[of_rope->index];
     factors = {weights.vector(vector), static_cast<std::size_t>(vector.n)};
   }
-  s.frequencies = model::rope_frequencies(plan.spec.rope, factors);
+  s.turnings[0].frequencies = model::rope_frequencies(plan.spec.rope, factors);
+  if (plan.spec.window_rope) s.turnings[1].frequencies = model::rope_frequencies(*plan.spec.window_rope, {});
   s.positions.resize(limits.max_rows);
   s.slice_of.resize(limits.max_rows);
   return std::unique_ptr<Executor>(new Executor(std::move(state)));

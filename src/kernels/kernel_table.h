@@ -137,6 +137,12 @@ struct KernelTable {
   void (*softmax)(const float* x, float scale, std::size_t n, float* out) noexcept;
   /// out[i] = silu(gate[i]) * up[i].
   void (*swiglu)(const float* gate, const float* up, std::size_t n, float* out) noexcept;
+  /// out[i] = gelu(gate[i]) * up[i], with the tanh form of GELU (https://arxiv.org/abs/1606.08415, section 2).
+  void (*geglu)(const float* gate, const float* up, std::size_t n, float* out) noexcept;
+  /// out[i] = g / (1 + e^(-1.702 g)) * (1 + u), of g = min(gate[i], 7) and u = up[i] within -7 and 7: gpt-oss.
+  void (*clamped_swiglu)(const float* gate, const float* up, std::size_t n, float* out) noexcept;
+  /// out[i] = cap * tanh(x[i] / cap).
+  void (*soft_cap)(const float* x, float cap, std::size_t n, float* out) noexcept;
   /// Rotates pairs of `head[0 .. n_rot)` in place: (2i, 2i+1) by angle i; `cos_sin` [n_rot / 2][2].
   void (*rope_adjacent)(float* head, const float* cos_sin, std::size_t n_rot) noexcept;
   /// The same for pairs (i, i + n_rot / 2).

@@ -13,14 +13,11 @@ double pair_of_turns(const Rope& rope, double n_turns) {
          (2 * std::log(static_cast<double>(rope.base)));
 }
 
-/// Turns above which a pair keeps its angle, and below which it is scaled in full (the paper's beta and alpha).
-constexpr double kFastTurns = 32, kSlowTurns = 1;
-
 /// How much of pair i's angle is left unscaled, 0 to 1.
 double yarn_keep(const Rope& rope, double i) {
   const double last = rope.n_rot - 1;
-  const double low = std::clamp(std::floor(pair_of_turns(rope, kFastTurns)), 0.0, last);
-  const double high = std::clamp(std::ceil(pair_of_turns(rope, kSlowTurns)), 0.0, last);
+  const double low = std::clamp(std::floor(pair_of_turns(rope, static_cast<double>(rope.fast_turns))), 0.0, last);
+  const double high = std::clamp(std::ceil(pair_of_turns(rope, static_cast<double>(rope.slow_turns))), 0.0, last);
   const double ramp = (i - low) / std::max(0.001, high - low);
   return 1 - std::clamp(ramp, 0.0, 1.0);
 }
@@ -45,6 +42,11 @@ void rope_angles(const Rope& rope, std::span<const double> frequencies, std::uin
     cos_sin[2 * i] = static_cast<float>(std::cos(angle) * static_cast<double>(rope.magnitude));
     cos_sin[2 * i + 1] = static_cast<float>(std::sin(angle) * static_cast<double>(rope.magnitude));
   }
+}
+
+float attention_temperature(const AttentionTemperature& temperature, std::uint32_t position) noexcept {
+  if (temperature.scale == 0.0F) return 1.0F;
+  return 1.0F + temperature.scale * static_cast<float>(std::log(1.0 + position / temperature.length));
 }
 
 }  // namespace woolly::model

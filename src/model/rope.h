@@ -16,4 +16,7 @@ std::vector<double> rope_frequencies(const Rope& rope, std::span<const float> fa
 /// Cosine and sine of every pair at `position`, times the rope's magnitude: [n_rot / 2][2].
 void rope_angles(const Rope& rope, std::span<const double> frequencies, std::uint32_t position, float* cos_sin) noexcept;
 
+/// What queries at `position` are multiplied by.
+float attention_temperature(const AttentionTemperature& temperature, std::uint32_t position) noexcept;
+
 }  // namespace woolly::model

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <optional>
+#include <vector>
 
 namespace woolly::model {
 namespace {
@@ -98,15 +99,14 @@ Rope read_rope(Reader& keys, const Spec& spec, RopePairs pairs) {
   if (factor == 0.0F) factor = keys.real("rope.scale_linear", 0.0F, 1e6F, 0.0F);
   if (type != "none" && factor != 0.0F) rope.factor = factor;
   const float attn_factor = keys.real("rope.scaling.attn_factor", 0.0F, 1e6F, 1.0F);
+  rope.original_context = keys.number("rope.scaling.original_context_length", 0, 1U << 30U, spec.context_length);
+  if (rope.original_context == 0) rope.original_context = spec.context_length;
   if (type == "yarn") {
     rope.is_yarn = true;
-    rope.original_context =
-        keys.number("rope.scaling.original_context_length", 0, 1U << 30U, spec.context_length);
-    if (rope.original_context == 0) rope.original_context = spec.context_length;
     if (rope.factor > 1.0F) rope.magnitude = 0.1F * std::log(rope.factor) + 1.0F;  // the paper's temperature
-  } else if (type != "linear" && type != "none") {
+  } else if (type != "linear" && type != "none" && type != "longrope") {
     keys.fail({ErrorCode::kUnsupported,
-               fmt::format("rope.scaling.type is \"{}\"; supported are none, linear and yarn", type)});
+               fmt::format("rope.scaling.type is \"{}\"; supported are none, linear, yarn and longrope", type)});
   }
   if (attn_factor != 0.0F) rope.magnitude *= attn_factor;
   return rope;
@@ -164,6 +164,7 @@ Result<Experts> read_experts(const gguf::Metadata& metadata, const Spec& spec) {
   experts.n_used = keys.number("expert_used_count", 1, experts.n);
   if (keys.error()) return *keys.error();
   experts.ffn_dim = keys.number("expert_feed_forward_length", 0, 1U << 22U, 0);
+  experts.shared_ffn_dim = keys.number("expert_shared_feed_forward_length", 0, 1U << 22U, 0);
   if (experts.ffn_dim == 0) experts.ffn_dim = spec.ffn_dim / experts.n_used;
   const float scale = keys.real("expert_weights_scale", 0.0F, 1e6F, 0.0F);
   if (scale != 0.0F) experts.weight_scale = scale;
@@ -175,6 +176,37 @@ Result<Experts> read_experts(const gguf::Metadata& metadata, const Spec& spec) {
   }
   if (keys.error()) return *keys.error();
   return experts;
+}
+
+Status read_windows(const gguf::Metadata& metadata, std::uint32_t window, std::uint32_t n_pattern, Spec& spec) {
+  Reader keys(metadata, spec.architecture);
+  spec.window = keys.number("attention.sliding_window", 0, 1U << 30U, window);
+  if (keys.error()) return *keys.error();
+  if (spec.window == 0) return {};
+  const std::string key = spec.architecture + ".attention.sliding_window_pattern";
+  const gguf::Value* pattern = metadata.find(key);
+  if (pattern != nullptr && pattern->type == gguf::ValueType::kArray) {
+    WOOLLY_TRY(const std::vector<std::int64_t> flags, metadata.ints(key));
+    if (flags.size() < spec.n_layers) {
+      return Error{ErrorCode::kInvalidFile,
+                   fmt::format("{} has {} entries, allowed is one for each of {} layers", key, flags.size(), spec.n_layers)};
+    }
+    for (std::uint32_t layer = 0; layer < spec.n_layers; ++layer) spec.is_windowed.push_back(flags[layer] != 0);
+    return {};
+  }
+  n_pattern = keys.number("attention.sliding_window_pattern", 0, 1024, n_pattern);
+  if (keys.error()) return *keys.error();
+  for (std::uint32_t layer = 0; layer < spec.n_layers; ++layer) {
+    spec.is_windowed.push_back(n_pattern == 0 || layer % n_pattern < n_pattern - 1);
+  }
+  return {};
+}
+
+Result<float> read_factor(const gguf::Metadata& metadata, const Spec& spec, std::string_view name, float unset) {
+  Reader keys(metadata, spec.architecture);
+  const float value = keys.real(name, -kLargest, kLargest, unset);
+  if (keys.error()) return *keys.error();
+  return value == 0.0F ? unset : value;
 }
 
 }  // namespace woolly::model

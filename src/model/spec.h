@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "gguf/gguf.h"
 #include "woolly/error.h"
@@ -21,8 +23,11 @@ struct Rope {
   float factor = 1.0F;         ///< Context extension: angles are divided by it (linear), or blended (YaRN).
   bool is_yarn = false;        ///< https://arxiv.org/abs/2309.00071
   std::uint32_t original_context = 0;  ///< Of the model before extension (YaRN).
+  float fast_turns = 32.0F;    ///< YaRN: above so many turns in the original context a pair keeps its angle, ...
+  float slow_turns = 1.0F;     ///< ... below so many it is scaled in full (the paper's beta and alpha).
   float magnitude = 1.0F;      ///< Multiplies cosine and sine.
   std::string_view factors_tensor{};  ///< Name of a tensor [n_rot / 2] that divides the angles; empty: none.
+  std::string_view long_factors_tensor{};  ///< The same for sequences that may pass original_context (LongRoPE).
 };
 
 /// Feed-forward networks of which every token goes through a few.
@@ -30,7 +35,15 @@ struct Experts {
   std::uint32_t n = 0;       ///< 0: there is one network, for all tokens.
   std::uint32_t n_used = 0;  ///< A token goes to the experts of its highest router logits, the first of equals.
   std::uint32_t ffn_dim = 0;
+  std::uint32_t shared_ffn_dim = 0;  ///< Of a network that all tokens go through besides; 0: there is none.
   float weight_scale = 1.0F;  ///< Their outputs are weighted by weight_scale * softmax over the chosen logits.
+};
+
+/// Queries grow with their position: times 1 + scale * ln(1 + floor(position / length)). Llama 4's "attention
+/// temperature tuning". 0: off.
+struct AttentionTemperature {
+  float scale = 0.0F;
+  std::uint32_t length = 0;
 };
 
 /// Dimensions as in the papers; see docs/glossary.md.
@@ -45,8 +58,18 @@ struct Spec {
   std::uint32_t vocab_size = 0;
   std::uint32_t context_length = 0;
   float norm_eps = 0.0F;
-  float attention_scale = 0.0F;  ///< The softmax sees attention_scale * q·k.
+  float attention_scale = 0.0F;  ///< The softmax sees attention_scale * q·k ...
+  float attention_soft_cap = 0.0F;  ///< ... or, where this is not 0, soft_cap * tanh(attention_scale * q·k / soft_cap).
+  AttentionTemperature attention_temperature;
+  std::uint32_t window = 0;       ///< Positions that a query of a windowed layer sees, its own included; 0: no layer is.
+  std::vector<bool> is_windowed;  ///< [n_layers], or empty.
   Rope rope;
+  std::optional<Rope> window_rope{};   ///< Of windowed layers, where it is another; n_rot and pairs are those of `rope`.
+  std::uint32_t layers_per_unrotated = 0;  ///< The last of every so many layers has no rotary embedding; 0: all have.
+  float embedding_scale = 1.0F;   ///< Multiplies what a token's row of the embedding table gives.
+  float residual_scale = 1.0F;    ///< Multiplies what attention and feed-forward network add to the residual.
+  float logit_scale = 1.0F;       ///< Multiplies logits, ...
+  float logit_soft_cap = 0.0F;    ///< ... which then, where this is not 0, become soft_cap * tanh(logit / soft_cap).
   Experts experts;
 };
 
@@ -54,7 +77,16 @@ struct Spec {
 /// `<prefix>.*`. Every number has a range; a value outside is an error that names key, value and range.
 Result<Spec> read_transformer_spec(const gguf::Metadata& metadata, std::string_view prefix, RopePairs pairs);
 
-/// Reads the experts of an architecture that has them, from `<spec.architecture>.expert_*`, with the same errors.
+/// Reads the experts of an architecture that has them, from `<spec.architecture>.expert_*`, with the same errors. Where the
+/// file does not say how large they are, they share out `spec.ffn_dim`.
 Result<Experts> read_experts(const gguf::Metadata& metadata, const Spec& spec);
+
+/// Reads `attention.sliding_window` and which layers have it: `attention.sliding_window_pattern` is a flag for each layer
+/// or a number N, of `n_pattern` without it: all layers but the last of every N then. `window` is what a file without
+/// the key has; 0: no layer is windowed.
+Status read_windows(const gguf::Metadata& metadata, std::uint32_t window, std::uint32_t n_pattern, Spec& spec);
+
+/// `<spec.architecture>.<name>`, a finite number; `unset` where the key is missing or 0.
+Result<float> read_factor(const gguf::Metadata& metadata, const Spec& spec, std::string_view name, float unset);
 
 }  // namespace woolly::model

@@ -27,7 +27,7 @@ struct Panels {
   std::size_t first, n;
 };
 
-std::uint64_t row_bytes(const plan::PackedMatrix& matrix) { return matrix.tensor->size / (matrix.n * matrix.n_rows); }
+std::uint64_t row_bytes(const plan::PackedMatrix& matrix) { return matrix.tensor->size / matrix.tensor->n_rows(); }
 std::uint64_t panel_bytes(const plan::PackedMatrix& matrix) { return row_bytes(matrix) * kernels::kPanelRows; }
 
 std::size_t n_panels_of_all(const plan::PackedMatrix& matrix) {
@@ -56,7 +56,7 @@ Status pack_piece(const os::TensorSource& source, std::size_t index, const Panel
   const std::size_t first_row = piece.first * kernels::kPanelRows;
   const auto n_rows =
       static_cast<std::size_t>(std::min<std::uint64_t>(piece.n * kernels::kPanelRows, matrix.n_rows - first_row));
-  const std::uint64_t from = matrix.tensor->offset + (index * matrix.n_rows + first_row) * stride;
+  const std::uint64_t from = matrix.tensor->offset + (matrix.first_row + index * matrix.n_rows + first_row) * stride;
   WOOLLY_CHECK(source.read(matrix.tensor->file, from, {buffer, n_rows * stride}));
   out += matrix.offset + index * matrix.stride;
   for (std::size_t i = 0; i < piece.n; ++i) {
@@ -93,9 +93,10 @@ Status pack_vectors(const plan::Plan& plan, const os::TensorSource& source, std:
   for (const plan::PackedVector& vector : plan.vectors) {
     auto* values = reinterpret_cast<float*>(out + vector.offset);
     WOOLLY_CHECK(read_floats(source, *vector.tensor, values));
-    if (vector.multiplier == nullptr) continue;
+    if (vector.multiplier == nullptr && vector.factor == 1.0F) continue;
     float multiplier = 1.0F;
-    WOOLLY_CHECK(read_floats(source, *vector.multiplier, &multiplier));
+    if (vector.multiplier != nullptr) WOOLLY_CHECK(read_floats(source, *vector.multiplier, &multiplier));
+    multiplier *= vector.factor;
     for (std::uint64_t i = 0; i < vector.n; ++i) values[i] *= multiplier;
   }
   return {};
@@ -147,7 +148,7 @@ MatrixBytes Weights::matrix(const plan::PackedMatrix& matrix) const noexcept {
             static_cast<std::size_t>(matrix.panel_stride), 0, static_cast<std::size_t>(matrix.stride)};
   }
   const auto stride = static_cast<std::size_t>(row_bytes(matrix));
-  const std::byte* rows = mapped_->mapped(matrix.tensor->file).data() + matrix.tensor->offset;
+  const std::byte* rows = mapped_->mapped(matrix.tensor->file).data() + matrix.tensor->offset + matrix.first_row * stride;
   return {reinterpret_cast<const std::uint8_t*>(rows), stride * kernels::kPanelRows, stride,
           stride * static_cast<std::size_t>(matrix.n_rows)};
 }

@@ -50,7 +50,7 @@ std::uint64_t place_matrices(Plan& plan) {
     if (const auto* experts = std::get_if<ExpertsDown>(&step.op)) place({experts->down.matrix});
     const auto* linear = std::get_if<Linear>(&step.op);
     if (linear == nullptr) continue;
-    if (linear->epilogue == Epilogue::kSwiGlu &&
+    if (is_gated(linear->epilogue) &&
         linear->projections[0].matrix.index != linear->projections[1].matrix.index) {
       place({linear->projections[0].matrix, linear->projections[1].matrix});
     }
@@ -65,7 +65,7 @@ void place_weights(Plan& plan) {
   if (plan.matrix_place == MatrixPlace::kPanels) {
     offset = place_matrices(plan);
   } else {
-    for (const PackedMatrix& matrix : plan.matrices) plan.mapped_bytes += matrix.tensor->size;
+    for (const PackedMatrix& matrix : plan.matrices) plan.mapped_bytes += matrix.bytes();
   }
   for (PackedVector& vector : plan.vectors) {
     vector.offset = offset;
@@ -86,16 +86,17 @@ Result<Plan> compile(Graph graph, const kernels::KernelTable& table, MatrixPlace
       return Error{ErrorCode::kUnsupported, fmt::format("tensor {}: no {} kernel for type {}", matrix.tensor->name,
                                                         table.name, quant::info(matrix.tensor->type).name)};
     }
-    const std::uint64_t n_rows = matrix.tensor->n_rows() / matrix.n;
-    plan.matrices.push_back({matrix.tensor, kernel, matrix.n, n_rows, matrix.tensor->n_cols()});
+    plan.matrices.push_back(
+        {matrix.tensor, kernel, matrix.n, matrix.first_row, matrix.n_rows, matrix.tensor->n_cols()});
   }
   for (const Vector& vector : graph.vectors) {
-    plan.vectors.push_back({vector.tensor, vector.multiplier, vector.tensor->n_cols(), 0});
+    plan.vectors.push_back({vector.tensor, vector.multiplier, vector.factor, vector.n, 0});
   }
   plan.spec = std::move(graph.spec);
   plan.steps = std::move(graph.steps);
   plan.buffers = std::move(graph.buffers);
   plan.rope_factors = graph.rope_factors;
+  plan.long_rope_factors = graph.long_rope_factors;
   plan.logits = graph.logits;
   place_weights(plan);
   return plan;
@@ -138,6 +139,7 @@ WorkspaceLayout lay_out(const Plan& plan, const Limits& limits) {
     if (const auto* embed = std::get_if<Embed>(&op)) touch(embed->out);
     if (const auto* linear = std::get_if<Linear>(&op)) touch(linear->in), touch(linear->out);
     if (const auto* attend = std::get_if<Attend>(&op)) touch(attend->qkv), touch(attend->out);
+    if (const auto* normalize = std::get_if<Normalize>(&op)) touch(normalize->in), touch(normalize->out);
     if (const auto* route = std::get_if<Route>(&op)) touch(route->in), touch(route->out);
     if (const auto* experts = std::get_if<ExpertsUp>(&op)) touch(experts->logits), touch(experts->out);
     if (const auto* experts = std::get_if<ExpertsDown>(&op)) touch(experts->in), touch(experts->out);

@@ -20,15 +20,17 @@ enum class MatrixPlace : std::uint8_t {
 };
 
 /// Where a matrix, or a stack of `n` matrices, lies in the packed weights, as panels of kernels::kPanelRows rows. Offset
-/// and strides are 0 where it stays in the file.
+/// and strides are 0 where it stays in the file. It begins with row `first_row` of its tensor.
 struct PackedMatrix {
   const gguf::TensorView* tensor;
   const kernels::MatmulKernel* kernel;
-  std::uint64_t n, n_rows, n_cols;
+  std::uint64_t n, first_row, n_rows, n_cols;
   std::uint64_t offset = 0;        ///< Of the first panel, in bytes.
   std::uint64_t panel_stride = 0;  ///< From one panel to the next; gate and up alternate.
   std::uint64_t stride = 0;        ///< From one matrix of a stack to the next.
 
+  /// Of all of the stack, in the file.
+  [[nodiscard]] std::uint64_t bytes() const { return tensor->size / tensor->n_rows() * n_rows * n; }
   /// Of one matrix.
   [[nodiscard]] std::size_t n_panels() const {
     return static_cast<std::size_t>((n_rows + kernels::kPanelRows - 1) / kernels::kPanelRows);
@@ -39,6 +41,7 @@ struct PackedMatrix {
 struct PackedVector {
   const gguf::TensorView* tensor;
   const gguf::TensorView* multiplier;
+  float factor;
   std::uint64_t n;
   std::uint64_t offset;
 };
@@ -53,7 +56,7 @@ struct Plan {
   MatrixPlace matrix_place = MatrixPlace::kPanels;
   std::uint64_t weight_bytes = 0;  ///< Of panels and vectors.
   std::uint64_t mapped_bytes = 0;  ///< Of matrices that stay in the file.
-  std::optional<VectorId> rope_factors;
+  std::optional<VectorId> rope_factors, long_rope_factors;
   BufferId logits;
 };
 
@@ -66,6 +69,7 @@ Result<Plan> compile(Graph graph, const kernels::KernelTable& table, MatrixPlace
 struct Limits {
   std::size_t max_rows = 512;
   std::size_t max_logit_rows = 1;
+  std::size_t n_ctx = 1;  ///< Most positions of a sequence: LongRoPE has other angles for long ones.
 };
 
 /// The offset of every buffer in one workspace, in bytes: buffers whose lives do not meet share their place.

@@ -48,7 +48,7 @@ BufferId GraphBuilder::buffer(std::string name, std::uint64_t width) {
 }
 
 VectorId GraphBuilder::vector(const std::string& name, std::uint64_t n) {
-  graph_.vectors.push_back({require(name, n, 1)});
+  graph_.vectors.push_back({require(name, n, 1), n});
   return {static_cast<std::uint32_t>(graph_.vectors.size() - 1)};
 }
 
@@ -57,17 +57,21 @@ std::optional<VectorId> GraphBuilder::optional_vector(const std::string& name, s
   return vector(name, n);
 }
 
-MatrixId GraphBuilder::matrix(const gguf::TensorView* tensor, std::uint64_t n) {
+MatrixId GraphBuilder::matrix(const gguf::TensorView* tensor, std::uint64_t n_rows, std::uint64_t n,
+                              std::uint64_t first_row) {
   for (std::size_t i = 0; i < graph_.matrices.size(); ++i) {  // a tied embedding is packed once
-    if (graph_.matrices[i].tensor == tensor) return {static_cast<std::uint32_t>(i)};
+    const Matrix& other = graph_.matrices[i];
+    if (other.tensor == tensor && other.first_row == first_row && other.n_rows == n_rows) {
+      return {static_cast<std::uint32_t>(i)};
+    }
   }
-  graph_.matrices.push_back({tensor, n});
+  graph_.matrices.push_back({tensor, n, first_row, n_rows});
   return {static_cast<std::uint32_t>(graph_.matrices.size() - 1)};
 }
 
 void GraphBuilder::embed(const std::string& tensor, BufferId out) {
   const gguf::TensorView* table = require(tensor, graph_.spec.hidden_dim, graph_.spec.vocab_size);
-  graph_.steps.push_back({"embed", Embed{matrix(table), out}});
+  graph_.steps.push_back({"embed", Embed{matrix(table, graph_.spec.vocab_size), graph_.spec.embedding_scale, out}});
 }
 
 void GraphBuilder::linear(std::string step, BufferId in, std::optional<Norm> norm,
@@ -76,40 +80,51 @@ void GraphBuilder::linear(std::string step, BufferId in, std::optional<Norm> nor
   const std::uint64_t n_cols = graph_.buffers[in.index].width;
   std::size_t column = 0;
   for (const ProjectionSpec& spec : projections) {
-    Projection projection{matrix(require(spec.name + ".weight", n_cols, spec.n_rows)), {}, {}, column};
+    const gguf::TensorView* tensor =
+        require(spec.name + ".weight", n_cols, spec.of_rows == 0 ? spec.n_rows : spec.of_rows);
+    Projection projection{matrix(tensor, spec.n_rows, 1, spec.first_row), spec.factor, {}, {}, column};
     const gguf::TensorView* scale = spec.scale == ScaleOrder::kIgnore ? nullptr : file_.find_tensor(spec.name + ".scale");
     if (scale != nullptr) projection.scale = vector(spec.name + ".scale", 1);
     if (spec.may_have_bias) projection.bias = optional_vector(spec.name + ".bias", spec.n_rows);
+    if (projection.bias) graph_.vectors[projection.bias->index].factor = spec.factor;
     if (projection.bias && scale != nullptr && spec.scale == ScaleOrder::kAfterBias) {
       graph_.vectors[projection.bias->index].multiplier = scale;  // (y + b) * s = y * s + b * s
     }
     op.projections.push_back(projection);
-    if (epilogue != Epilogue::kSwiGlu) column += spec.n_rows;
+    if (!is_gated(epilogue)) column += spec.n_rows;
   }
   graph_.steps.push_back({std::move(step), std::move(op)});
 }
 
 void GraphBuilder::attend(std::string step, Attend op) { graph_.steps.push_back({std::move(step), op}); }
 
-ExpertMatrix GraphBuilder::expert_matrix(const std::string& name, std::uint64_t n_cols, std::uint64_t n_rows,
-                                         bool may_have_scale) {
+void GraphBuilder::normalize(std::string step, Normalize op) { graph_.steps.push_back({std::move(step), op}); }
+
+ExpertMatrix GraphBuilder::expert_matrix(const ExpertsSpec& names, const std::string& name, std::uint64_t n_cols,
+                                         std::uint64_t n_rows) {
   const std::uint64_t n = graph_.spec.experts.n;
-  ExpertMatrix experts{matrix(require(name + ".weight", n_cols, n_rows, n), n), {}};
-  if (may_have_scale) experts.scale = optional_vector(name + ".scale", n);
+  ExpertMatrix experts{matrix(require(name + ".weight", n_cols, n_rows, n), n_rows, n), {}};
+  if (names.may_have_scale) experts.scale = optional_vector(name + ".scale", n);
+  if (names.may_have_bias && has_tensor(name + ".bias")) {
+    graph_.vectors.push_back({require(name + ".bias", n_rows, n), n * n_rows});
+    experts.bias = VectorId{static_cast<std::uint32_t>(graph_.vectors.size() - 1)};
+  }
   return experts;
 }
 
 void GraphBuilder::experts(const ExpertsSpec& names, BufferId x, Norm norm) {
   const model::Experts& experts = graph_.spec.experts;
   const std::uint64_t hidden_dim = graph_.spec.hidden_dim;
-  const MatrixId router = matrix(require(names.router + ".weight", hidden_dim, experts.n));
-  const ExpertMatrix gate = expert_matrix(names.gate, hidden_dim, experts.ffn_dim, names.may_have_scale);
-  const ExpertMatrix up = expert_matrix(names.up, hidden_dim, experts.ffn_dim, names.may_have_scale);
-  const ExpertMatrix down = expert_matrix(names.down, experts.ffn_dim, hidden_dim, names.may_have_scale);
+  const MatrixId router = matrix(require(names.router + ".weight", hidden_dim, experts.n), experts.n);
+  std::optional<VectorId> router_bias;
+  if (names.may_have_bias) router_bias = optional_vector(names.router + ".bias", experts.n);
+  const ExpertMatrix gate = expert_matrix(names, names.gate, hidden_dim, experts.ffn_dim);
+  const ExpertMatrix up = expert_matrix(names, names.up, hidden_dim, experts.ffn_dim);
+  const ExpertMatrix down = expert_matrix(names, names.down, experts.ffn_dim, hidden_dim);
   const BufferId logits = buffer("router", experts.n);
   const BufferId hidden = buffer("ffn", std::uint64_t{experts.n_used} * experts.ffn_dim);
-  graph_.steps.push_back({names.steps + "route", Route{x, norm, router, gate.matrix, up.matrix, logits}});
-  graph_.steps.push_back({names.steps + "experts_up", ExpertsUp{logits, gate, up, hidden}});
+  graph_.steps.push_back({names.steps + "route", Route{x, norm, router, router_bias, gate.matrix, up.matrix, logits}});
+  graph_.steps.push_back({names.steps + "experts_up", ExpertsUp{logits, gate, up, names.epilogue, hidden}});
   graph_.steps.push_back({names.steps + "experts_down", ExpertsDown{hidden, down, x}});
 }
 
@@ -120,18 +135,25 @@ void GraphBuilder::select_rows(std::vector<BufferId> buffers) {
 void GraphBuilder::logits(BufferId in, Norm norm, bool may_have_bias) {
   const model::Spec& spec = graph_.spec;
   const bool is_tied = file_.find_tensor("output.weight") == nullptr;
-  Linear op{in, norm, {}, Epilogue::kStore, buffer("logits", spec.vocab_size)};
-  Projection projection{matrix(require(is_tied ? "token_embd.weight" : "output.weight", spec.hidden_dim, spec.vocab_size)),
-                        {}, {}, 0};
+  Linear op{in, norm, {}, Epilogue::kStore, buffer("logits", spec.vocab_size), spec.logit_soft_cap};
+  if (spec.logit_soft_cap != 0.0F) op.epilogue = Epilogue::kSoftCap;
+  const auto* tensor = require(is_tied ? "token_embd.weight" : "output.weight", spec.hidden_dim, spec.vocab_size);
+  Projection projection{matrix(tensor, spec.vocab_size), spec.logit_scale, {}, {}, 0};
   if (may_have_bias) projection.bias = optional_vector("output.bias", spec.vocab_size);
+  if (projection.bias) graph_.vectors[projection.bias->index].factor = spec.logit_scale;
   op.projections.push_back(projection);
   graph_.logits = op.out;
   graph_.buffers[op.out.index].has_only_logit_rows = true;
   graph_.steps.push_back({"logits", std::move(op)});
 }
 
-void GraphBuilder::rope_factors(const std::string& tensor) {
-  graph_.rope_factors = optional_vector(tensor, graph_.spec.rope.n_rot / 2);
+void GraphBuilder::rope_factors() {
+  const model::Rope& rope = graph_.spec.rope;
+  const auto find = [&](std::string_view tensor) {
+    return tensor.empty() ? std::nullopt : optional_vector(std::string(tensor), rope.n_rot / 2);
+  };
+  graph_.rope_factors = find(rope.factors_tensor);
+  graph_.long_rope_factors = find(rope.long_factors_tensor);
 }
 
 Result<Graph> GraphBuilder::finish() {

@@ -15,16 +15,21 @@
 
 namespace woolly::plan {
 
-/// A matrix of the file, [n_rows, n_cols], or a stack of `n` of them. The view's owner is the gguf::File.
+/// A matrix of the file, [n_rows, n_cols]: a stack of `n` of them, or some rows of a tensor. The view's owner is the
+/// gguf::File.
 struct Matrix {
   const gguf::TensorView* tensor;
   std::uint64_t n = 1;
+  std::uint64_t first_row = 0;  ///< Where it begins in the tensor; 0 for a stack.
+  std::uint64_t n_rows = 0;     ///< Of one matrix.
 };
 
-/// A vector of the file as float32, times a number of the file if there is one.
+/// A vector of the file as float32, times a factor and a number of the file if there is one.
 struct Vector {
   const gguf::TensorView* tensor;
+  std::uint64_t n = 0;  ///< Elements.
   const gguf::TensorView* multiplier = nullptr;  ///< One element; nullptr: 1.
+  float factor = 1.0F;
 };
 
 /// A buffer of activations, [rows, width] float32, rows `stride()` floats apart.
@@ -45,7 +50,7 @@ struct Graph {
   std::vector<Vector> vectors;
   std::vector<Buffer> buffers;
   std::vector<Step> steps;
-  std::optional<VectorId> rope_factors;
+  std::optional<VectorId> rope_factors, long_rope_factors;
   BufferId logits;
 };
 
@@ -62,6 +67,9 @@ struct ProjectionSpec {
   std::uint64_t n_rows;
   bool may_have_bias = false;
   ScaleOrder scale = ScaleOrder::kIgnore;
+  float factor = 1.0F;         ///< Multiplies what comes out, the bias too.
+  std::uint64_t first_row = 0; ///< Where the file has it as some rows of a larger matrix: ...
+  std::uint64_t of_rows = 0;   ///< ... of so many; 0: all are its own.
 };
 
 /// Where the parts of a layer's experts are looked for: `<name>.weight`, and `<name>.scale` but for the router.
@@ -69,6 +77,8 @@ struct ExpertsSpec {
   std::string steps;  ///< What the names of the steps begin with.
   std::string router, gate, up, down;
   bool may_have_scale = false;
+  bool may_have_bias = false;
+  Epilogue epilogue = Epilogue::kSwiGlu;
 };
 
 /// Writes a Graph. The first error sticks, so that recipes stay straight; `finish` returns it.
@@ -85,18 +95,21 @@ class GraphBuilder {
   VectorId vector(const std::string& name, std::uint64_t n);
   std::optional<VectorId> optional_vector(const std::string& name, std::uint64_t n);
 
+  [[nodiscard]] bool has_tensor(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
+
   void embed(const std::string& tensor, BufferId out);
   /// All `projections` of one input; their rows go to consecutive columns of `out`.
   void linear(std::string step, BufferId in, std::optional<Norm> norm, const std::vector<ProjectionSpec>& projections,
               Epilogue epilogue, BufferId out);
   void attend(std::string step, Attend op);
+  void normalize(std::string step, Normalize op);
   /// Router and experts (spec().experts) of the norm of `x`, added to it.
   void experts(const ExpertsSpec& names, BufferId x, Norm norm);
   void select_rows(std::vector<BufferId> buffers);
   /// Norm and output matrix: `tensor`, or the embedding table where the file has none; `<output>.bias` if allowed.
   void logits(BufferId in, Norm norm, bool may_have_bias);
-  /// The tensor that divides the angles of the rotary embedding, if the file has it.
-  void rope_factors(const std::string& tensor);
+  /// The tensors that divide the angles of the rotary embedding, where the spec names them and the file has them.
+  void rope_factors();
 
   Result<Graph> finish();
 
@@ -104,8 +117,9 @@ class GraphBuilder {
   /// `n`: of a stack of matrices, 0 for one matrix.
   const gguf::TensorView* require(const std::string& name, std::uint64_t n_cols, std::uint64_t n_rows,
                                   std::uint64_t n = 0);
-  MatrixId matrix(const gguf::TensorView* tensor, std::uint64_t n = 1);
-  ExpertMatrix expert_matrix(const std::string& name, std::uint64_t n_cols, std::uint64_t n_rows, bool may_have_scale);
+  MatrixId matrix(const gguf::TensorView* tensor, std::uint64_t n_rows, std::uint64_t n = 1, std::uint64_t first_row = 0);
+  ExpertMatrix expert_matrix(const ExpertsSpec& names, const std::string& name, std::uint64_t n_cols,
+                             std::uint64_t n_rows);
   void fail(Error error);
 
   const gguf::File& file_;

@@ -15,9 +15,10 @@ struct BufferId { std::uint32_t index = 0; };
 struct MatrixId { std::uint32_t index = 0; };
 struct VectorId { std::uint32_t index = 0; };
 
-/// out[row] = table[token of row].
+/// out[row] = table[token of row] * scale.
 struct Embed {
   MatrixId table;
+  float scale;
   BufferId out;
 };
 
@@ -27,27 +28,42 @@ struct Norm {
   float eps;
 };
 
-/// One matrix of a linear step: y = (W x) * scale + bias.
+/// One matrix of a linear step: y = (W x) * scale * factor + bias.
 struct Projection {
   MatrixId matrix;
+  float factor = 1.0F;
   std::optional<VectorId> scale;  ///< One number.
   std::optional<VectorId> bias;
   std::size_t out_column = 0;     ///< Where its rows begin in the output's columns.
 };
 
 enum class Epilogue : std::uint8_t {
-  kStore,   ///< out = y.
-  kAdd,     ///< out += y: the residual.
-  kSwiGlu,  ///< out = silu(y of the first projection) * y of the second.
+  kStore,          ///< out = y.
+  kAdd,            ///< out += y: the residual.
+  kSoftCap,        ///< out = soft_cap * tanh(y / soft_cap).
+  kSwiGlu,         ///< out = silu(y of the first projection) * y of the second.
+  kGeGlu,          ///< out = gelu(y of the first projection) * y of the second.
+  kClampedSwiGlu,  ///< SwiGLU of gpt-oss: kernels::KernelTable::clamped_swiglu.
 };
+
+/// Whether two projections of the same shape become one result.
+constexpr bool is_gated(Epilogue epilogue) { return epilogue >= Epilogue::kSwiGlu; }
 
 /// Norm (if any) and quantization of the input once, then all matrices that read it, then the epilogue.
 struct Linear {
   BufferId in;
   std::optional<Norm> norm;
-  std::vector<Projection> projections;  ///< kAdd: one; kSwiGlu: two of the same shape.
+  std::vector<Projection> projections;  ///< kAdd: one; gated: two of the same shape.
   Epilogue epilogue;
   BufferId out;
+  float soft_cap = 0.0F;  ///< kSoftCap.
+};
+
+/// Which angles a layer's queries and keys are turned by.
+enum class Rotation : std::uint8_t {
+  kRope,        ///< Those of Spec::rope.
+  kWindowRope,  ///< Those of Spec::window_rope.
+  kNone,
 };
 
 /// Query and key norm (if any), rotary embedding, append to the cache, attention.
@@ -55,13 +71,25 @@ struct Attend {
   BufferId qkv;  ///< [rows, (n_heads + 2 n_kv_heads) * head_dim]: queries, keys, values.
   BufferId out;  ///< [rows, n_heads * head_dim].
   std::uint32_t layer;
-  std::optional<Norm> query_norm, key_norm;  ///< Per head.
+  std::optional<Norm> query_norm{}, key_norm{};  ///< Per head.
+  Rotation rotation = Rotation::kRope;
+  std::uint32_t window = 0;           ///< Positions that a query sees, its own included; 0: all.
+  std::optional<VectorId> sinks{};    ///< [n_heads]: logits of one more key without a value.
 };
 
-/// The matrices of all experts, in one tensor of the file: y = (W of the expert x) * (scale of the expert).
+/// Root-mean-square norm of a part of a row, by itself: out = norm(in), or out += norm(in).
+struct Normalize {
+  BufferId in, out;
+  std::size_t column, width;  ///< Of both.
+  Norm norm;
+  bool adds;
+};
+
+/// The matrices of all experts, in one tensor of the file: y = (W of the expert x) * (scale of the expert) + its bias.
 struct ExpertMatrix {
   MatrixId matrix;
-  std::optional<VectorId> scale;  ///< One number for each expert.
+  std::optional<VectorId> scale;   ///< One number for each expert.
+  std::optional<VectorId> bias{};  ///< [experts.n, n_rows].
 };
 
 /// Norm and quantization of the input once, for all that read it; then the router's logits of the experts.
@@ -69,14 +97,16 @@ struct Route {
   BufferId in;
   Norm norm;
   MatrixId router;
+  std::optional<VectorId> bias;  ///< [experts.n].
   MatrixId gate, up;  ///< Of the ExpertsUp that follows: it reads the same input.
   BufferId out;       ///< [rows, experts.n].
 };
 
-/// Chooses the experts of each row; then out[row][rank] = silu(gate x) * (up x), of the row's expert of that rank.
+/// Chooses the experts of each row; then out[row][rank] is the epilogue of gate x and up x, of the row's expert of that rank.
 struct ExpertsUp {
   BufferId logits;  ///< Of the Route before.
   ExpertMatrix gate, up;
+  Epilogue epilogue;  ///< A gated one.
   BufferId out;  ///< [rows, experts.n_used * experts.ffn_dim].
 };
 
@@ -92,7 +122,7 @@ struct SelectRows {
   std::vector<BufferId> buffers;
 };
 
-using Op = std::variant<Embed, Linear, Attend, Route, ExpertsUp, ExpertsDown, SelectRows>;
+using Op = std::variant<Embed, Linear, Attend, Normalize, Route, ExpertsUp, ExpertsDown, SelectRows>;
 
 struct Step {
   std::string name;  ///< As in "blk.3.qkv".

@@ -49,9 +49,12 @@ class Printer {
     const std::string n = m.n == 1 ? "" : fmt::format("{} x ", m.n);
     return fmt::format("{} {} {}[{}, {}]", m.tensor->name, quant::info(m.tensor->type).name, n, m.n_rows, m.n_cols);
   }
+  static std::string factor(float value) { return value == 1.0F ? "" : fmt::format(" * {:.4g}", value); }
   std::string_view vector(VectorId id) const { return plan_.vectors[id.index].tensor->name; }
 
-  void add(const Embed& op) { text_ += fmt::format("embed {} -> {}", matrix(op.table), buffer(op.out)); }
+  void add(const Embed& op) {
+    text_ += fmt::format("embed {}{} -> {}", matrix(op.table), factor(op.scale), buffer(op.out));
+  }
 
   void add_formats(unsigned formats) {
     constexpr std::string_view kNames[] = {"f32", "a32", "a256", "bf16"};
@@ -63,6 +66,7 @@ class Printer {
   void add(const ExpertMatrix& experts) {
     text_ += fmt::format(" | {}", matrix(experts.matrix));
     if (experts.scale) text_ += fmt::format(" * {}", vector(*experts.scale));
+    if (experts.bias) text_ += fmt::format(" + {}", vector(*experts.bias));
   }
 
   void add(const Linear& op) {
@@ -70,31 +74,48 @@ class Printer {
     if (op.norm) text_ += fmt::format(" rms_norm({})", vector(op.norm->weight));
     add_formats(act_formats(plan_, op));
     for (const Projection& projection : op.projections) {
-      text_ += fmt::format(" | {}", matrix(projection.matrix));
+      text_ += fmt::format(" | {}{}", matrix(projection.matrix), factor(projection.factor));
       if (projection.scale) text_ += fmt::format(" * {}", vector(*projection.scale));
       if (projection.bias) text_ += fmt::format(" + {}", vector(*projection.bias));
     }
-    constexpr std::string_view kEpilogues[] = {"->", "add to", "swiglu ->"};
-    text_ += fmt::format(" {} {}", kEpilogues[static_cast<std::size_t>(op.epilogue)], buffer(op.out));
+    if (op.epilogue == Epilogue::kSoftCap) text_ += fmt::format(" soft_cap({:.4g})", op.soft_cap);
+    add(op.epilogue, op.out);
   }
 
   void add(const Attend& op) {
     text_ += buffer(op.qkv);
     if (op.query_norm) text_ += fmt::format(" rms_norm({}, {})", vector(op.query_norm->weight), vector(op.key_norm->weight));
-    text_ += fmt::format(" rope, append to cache {}, attention -> {}", op.layer, buffer(op.out));
+    constexpr std::string_view kRotations[] = {" rope,", " window rope,", ""};
+    text_ += fmt::format("{} append to cache {}, attention", kRotations[static_cast<std::size_t>(op.rotation)], op.layer);
+    if (op.window != 0) text_ += fmt::format(" over the last {}", op.window);
+    if (plan_.spec.attention_soft_cap != 0.0F) text_ += fmt::format(" soft_cap({:.4g})", plan_.spec.attention_soft_cap);
+    if (op.sinks) text_ += fmt::format(" sinks({})", vector(*op.sinks));
+    text_ += fmt::format(" -> {}", buffer(op.out));
+  }
+
+  void add(const Normalize& op) {
+    text_ += fmt::format("{} {}..{} rms_norm({}) {} {}", buffer(op.in), op.column, op.column + op.width,
+                         vector(op.norm.weight), op.adds ? "add to" : "->", buffer(op.out));
+  }
+
+  void add(Epilogue epilogue, BufferId out) {
+    constexpr std::string_view kEpilogues[] = {"->", "add to", "->", "swiglu ->", "geglu ->", "clamped swiglu ->"};
+    text_ += fmt::format(" {} {}", kEpilogues[static_cast<std::size_t>(epilogue)], buffer(out));
   }
 
   void add(const Route& op) {
     text_ += fmt::format("{} rms_norm({})", buffer(op.in), vector(op.norm.weight));
     add_formats(act_formats(plan_, op));
-    text_ += fmt::format(" | {} -> {}", matrix(op.router), buffer(op.out));
+    text_ += fmt::format(" | {}", matrix(op.router));
+    if (op.bias) text_ += fmt::format(" + {}", vector(*op.bias));
+    text_ += fmt::format(" -> {}", buffer(op.out));
   }
 
   void add(const ExpertsUp& op) {
     text_ += fmt::format("best {} of {}", plan_.spec.experts.n_used, buffer(op.logits));
     add(op.gate);
     add(op.up);
-    text_ += fmt::format(" swiglu -> {}", buffer(op.out));
+    add(op.epilogue, op.out);
   }
 
   void add(const ExpertsDown& op) {

@@ -53,26 +53,15 @@ TEST(Architectures, EveryMissingTensorIsNamed) {
       EXPECT_NE(graph.error().message.find(tensor.name), std::string::npos) << graph.error().message;
       ++n_required;
     }
-    EXPECT_GE(n_required, 11U) << architecture.name;
+    EXPECT_GE(n_required, 10U) << architecture.name;
   }
 }
 
 TEST(Architectures, UnknownOnesAreNamedWithThoseThatWork) {
   const std::string message = find_error(TinyModel{.architecture = "mamba9"}.build());
   EXPECT_NE(message.find("mamba9"), std::string::npos) << message;
-  EXPECT_NE(message.find("llama, qwen2, qwen3, qwen3moe"), std::string::npos) << message;
+  EXPECT_NE(message.find("llama, mistral3, qwen2"), std::string::npos) << message;
   EXPECT_NE(find_error(GgufBuilder()).find("general.architecture"), std::string::npos);
-}
-
-TEST(Architectures, LlamaRefusesMixturesOfExperts) {
-  GgufBuilder builder = TinyModel{}.build();
-  builder.add_u32("llama.expert_count", 8);
-  const gguf::File file = parse(std::move(builder));
-  const auto found = arch::find(file.metadata);
-  ASSERT_TRUE(found);
-  const auto spec = (*found)->read_spec(file.metadata);
-  ASSERT_FALSE(spec);
-  EXPECT_NE(spec.error().message.find("llama.expert_count is 8"), std::string::npos);
 }
 
 }  // namespace

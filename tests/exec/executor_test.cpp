@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
+#include "arch/architecture.h"
 #include "exec/support.h"
 #include "kernels/support.h"
 #include "reference/reference_model.h"
@@ -64,20 +66,33 @@ TEST_P(Oracle, AMappedFileGivesTheSameLogits) {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const char* architecture : {"llama", "qwen2", "qwen3", "qwen3moe"}) {
-    const std::string a = architecture;
-    all.push_back({a, {.architecture = a}});
-    all.push_back({a + "_with_biases_and_one_head_each", {.architecture = a, .n_kv_heads = 4, .has_bias = true}});
-    all.push_back({a + "_tied_with_one_key_head_for_all", {.architecture = a, .n_heads = 6, .n_kv_heads = 1, .head_dim = 8, .is_tied = true}});
-    all.push_back({a + "_with_odd_sizes", {.architecture = a, .hidden_dim = 37, .n_heads = 5, .n_kv_heads = 5, .head_dim = 10, .ffn_dim = 61}});
-    all.push_back({a + "_stretched_linearly", {.architecture = a},
+  for (const arch::Architecture& architecture : arch::all()) {
+    const std::string a(architecture.name);
+    std::string name = a;
+    std::replace(name.begin(), name.end(), '-', '_');
+    all.push_back({name, {.architecture = a}});
+    all.push_back({name + "_with_biases_and_one_head_each", {.architecture = a, .n_kv_heads = 4, .has_bias = true}});
+    all.push_back({name + "_tied_with_one_key_head_for_all", {.architecture = a, .n_heads = 6, .n_kv_heads = 1, .head_dim = 8, .is_tied = true}});
+    all.push_back({name + "_with_odd_sizes", {.architecture = a, .hidden_dim = 37, .n_heads = 5, .n_kv_heads = 5, .head_dim = 10, .ffn_dim = 61}});
+    all.push_back({name + "_stretched_linearly", {.architecture = a},
                    [a](GgufBuilder& file) { file.add_f32(a + ".rope.scaling.factor", 4.0F); }});
-    all.push_back({a + "_stretched_by_yarn", {.architecture = a, .head_dim = 32}, [a](GgufBuilder& file) {
+    all.push_back({name + "_stretched_by_yarn", {.architecture = a, .head_dim = 32}, [a](GgufBuilder& file) {
                      file.add_string(a + ".rope.scaling.type", "yarn").add_f32(a + ".rope.scaling.factor", 4.0F);
-                     file.add_u32(a + ".rope.scaling.original_context_length", 128);
+                     if (a != "mistral3") file.add_u32(a + ".rope.scaling.original_context_length", 128);
                    }});
   }
   all.push_back({"llama_with_rope_factors", {.has_rope_factors = true}});
+  all.push_back({"llama_with_experts", {.has_experts = true, .has_expert_scale = true}});
+  all.push_back({"phi3_with_rope_factors", {.architecture = "phi3", .has_rope_factors = true}});
+  all.push_back({"smollm3_with_an_unrotated_layer", {.architecture = "smollm3", .n_layers = 5}});
+  all.push_back({"gemma3_with_all_kinds_of_layers", {.architecture = "gemma3", .n_layers = 7}});
+  all.push_back({"olmo2_with_all_kinds_of_layers", {.architecture = "olmo2", .n_layers = 5}});
+  all.push_back({"granite_without_rope", {.architecture = "granite"}, [](GgufBuilder& file) {
+                   file.add_bool("granite.rope.scaling.finetuned", false);
+                 }});
+  all.push_back({"gpt_oss_with_flags_for_windows", {.architecture = "gpt-oss", .n_layers = 3}, [](GgufBuilder& file) {
+                   file.add_i32s("gpt-oss.attention.sliding_window_pattern", {0, 1, 1});
+                 }});
   const std::string moe = "qwen3moe";
   all.push_back({moe + "_with_scales", {.architecture = moe, .has_expert_scale = true}, [](GgufBuilder& file) {
                    file.add_f32("qwen3moe.expert_weights_scale", 2.5F);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <numbers>
 #include <optional>
 #include <string_view>
@@ -18,7 +19,7 @@ namespace woolly::reference {
 // -- loading --------------------------------------------------------------------------------------------------------
 
 /// Reads the keys and tensors that the architectures define and nothing else. What a file may leave out, and what
-/// it means then, follows llama.cpp (src/llama-model.cpp, src/models/{llama,qwen2,qwen3,qwen3moe}.cpp at v0.5.0).
+/// it means then, follows llama.cpp (src/llama-model.cpp and the architectures' files in src/models at v0.5.0).
 class Loader {
  public:
   Loader(const gguf::File& file, const os::TensorSource& source) : file_(file), source_(source) {}
@@ -26,18 +27,24 @@ class Loader {
   Result<ReferenceModel> load() {
     WOOLLY_TRY(const std::string_view architecture, file_.metadata.get_string("general.architecture"));
     architecture_ = architecture;
-    is_llama_ = architecture == "llama";
-    has_experts_ = architecture == "qwen3moe";
-    if (!is_llama_ && architecture != "qwen2" && architecture != "qwen3" && !has_experts_) {
+    if (!is_one_of({"llama", "mistral3", "qwen2", "qwen3", "qwen3moe", "gemma2", "gemma3", "phi3", "granite", "granitemoe",
+                    "olmo2", "glm4", "smollm3", "gpt-oss"})) {
       return Error{ErrorCode::kUnsupported, fmt::format("the reference has no architecture {}", architecture)};
     }
+    is_llama_ = is_one_of({"llama", "mistral3", "granite", "granitemoe"});
+    must_have_experts_ = is_one_of({"qwen3moe", "granitemoe", "gpt-oss"});
     WOOLLY_CHECK(read_shape());
+    WOOLLY_CHECK(read_factors());
     WOOLLY_CHECK(read_rope());
+    WOOLLY_CHECK(read_windows());
     WOOLLY_CHECK(read_tensors());
     return std::move(model_);
   }
 
  private:
+  [[nodiscard]] bool is_one_of(std::initializer_list<std::string_view> names) const {
+    return std::find(names.begin(), names.end(), architecture_) != names.end();
+  }
   std::string key(std::string_view name) const { return fmt::format("{}.{}", architecture_, name); }
 
   /// 0 means "not set" for all numbers that are read by these.
@@ -65,10 +72,9 @@ class Loader {
     WOOLLY_TRY(const std::size_t value_length, find_uint("attention.value_length", hidden_dim / n_heads));
     WOOLLY_TRY(const auto is_causal, metadata.find_bool(key("attention.causal")));
     WOOLLY_TRY(const std::size_t n_experts, find_uint("expert_count", 0));
-    if (value_length != model_.head_dim_ || !is_causal.value_or(true) || (n_experts != 0) != has_experts_) {
-      return Error{ErrorCode::kUnsupported,
-                   "the reference has experts with qwen3moe alone, no attention to what follows, and keys as "
-                   "long as values"};
+    has_experts_ = n_experts != 0 && (must_have_experts_ || is_one_of({"llama", "mistral3"}));
+    if (value_length != model_.head_dim_ || !is_causal.value_or(true) || (must_have_experts_ && n_experts == 0)) {
+      return Error{ErrorCode::kUnsupported, "the reference has no attention to what follows, and keys as long as values"};
     }
     if (has_experts_) {
       model_.n_experts_ = n_experts;
@@ -78,6 +84,7 @@ class Loader {
         return Error{ErrorCode::kInvalidFile, fmt::format("{} of {} experts", model_.n_experts_used_, n_experts)};
       }
       WOOLLY_TRY(model_.expert_ffn_dim_, find_uint("expert_feed_forward_length", ffn_dim / model_.n_experts_used_));
+      if (is_llama_) model_.expert_ffn_dim_ = ffn_dim;
     }
     model_.hidden_dim_ = hidden_dim;
     model_.ffn_dim_ = ffn_dim;
@@ -87,9 +94,37 @@ class Loader {
     return {};
   }
 
+  Status read_factors() {
+    const auto hidden = static_cast<double>(model_.hidden_dim_), head = static_cast<double>(model_.head_dim_);
+    const auto n_heads = static_cast<double>(model_.n_heads_);
+    model_.attention_scale_ = 1 / std::sqrt(head);
+    if (is_one_of({"gemma2", "gemma3"})) {
+      model_.gate_ = Gate::kGelu;
+      model_.embedding_scale_ = std::sqrt(hidden);
+      const bool is_27b = model_.layers_.size() == (architecture_ == "gemma2" ? 46 : 62);
+      if (is_27b) model_.attention_scale_ = 1 / std::sqrt(hidden / n_heads);
+      WOOLLY_TRY(model_.logit_cap_, find_float("final_logit_softcapping", architecture_ == "gemma2" ? 30 : 0));
+    }
+    if (architecture_ == "gemma2") {
+      WOOLLY_TRY(model_.attention_cap_, find_float("attn_logit_softcapping", 50));
+    }
+    if (is_one_of({"granite", "granitemoe"})) {
+      WOOLLY_TRY(const double divisor, find_float("logit_scale", 1));
+      model_.logit_scale_ = 1 / divisor;
+      WOOLLY_TRY(model_.residual_scale_, find_float("residual_scale", 1));
+      WOOLLY_TRY(model_.embedding_scale_, find_float("embedding_scale", 1));
+      WOOLLY_TRY(model_.attention_scale_, find_float("attention.scale", model_.attention_scale_));
+    }
+    if (architecture_ == "gpt-oss") model_.gate_ = Gate::kClamped;
+    return {};
+  }
+
   Status read_rope() {
     Rope& rope = model_.rope_;
-    rope.pairs = is_llama_ ? Rope::Pairs::kNeighbours : Rope::Pairs::kHalves;
+    WOOLLY_TRY(const std::vector<std::int64_t> sections, file_.metadata.ints(key("rope.dimension_sections")));
+    const bool has_sections = sections.size() > 1 && sections[0] > 0 && sections[1] > 0;
+    const bool turns_neighbours = is_llama_ || architecture_ == "smollm3" || (architecture_ == "glm4" && !has_sections);
+    rope.pairs = turns_neighbours ? Rope::Pairs::kNeighbours : Rope::Pairs::kHalves;
     WOOLLY_TRY(rope.n_rot, find_uint("rope.dimension_count", model_.head_dim_));
     if (rope.n_rot > model_.head_dim_ || rope.n_rot % 2 != 0) {
       return Error{ErrorCode::kInvalidFile, fmt::format("{} of {} elements turn", rope.n_rot, model_.head_dim_)};
@@ -97,15 +132,66 @@ class Loader {
     WOOLLY_TRY(rope.base, find_float("rope.freq_base", 10000));
     WOOLLY_TRY(rope.magnitude, find_float("rope.scaling.attn_factor", 1));
     WOOLLY_TRY(const auto type, file_.metadata.find_string(key("rope.scaling.type")));
+    WOOLLY_TRY(const std::size_t context, find_uint("context_length", 0));
+    WOOLLY_TRY(rope.original_context, find_uint("rope.scaling.original_context_length", context));
+    if (architecture_ == "mistral3") {
+      WOOLLY_TRY(model_.temperature_, find_float("attention.temperature_scale", 0));
+      model_.temperature_length_ = rope.original_context;
+    }
     if (type == "none") return {};
-    if (type.has_value() && type != "linear" && type != "yarn") {
+    if (type.has_value() && type != "linear" && type != "yarn" && type != "longrope") {
       return Error{ErrorCode::kUnsupported, fmt::format("the reference has no RoPE scaling {}", *type)};
     }
     const bool has_factor = file_.metadata.has(key("rope.scaling.factor"));
     WOOLLY_TRY(rope.factor, find_float(has_factor ? "rope.scaling.factor" : "rope.scale_linear", 1));
     rope.is_yarn = type == "yarn";
-    WOOLLY_TRY(const std::size_t context, find_uint("context_length", 0));
-    WOOLLY_TRY(rope.original_context, find_uint("rope.scaling.original_context_length", context));
+    if (architecture_ == "mistral3" && rope.is_yarn) {
+      WOOLLY_TRY(rope.fast_turns, find_float("rope.scaling.yarn_beta_fast", 32));
+      WOOLLY_TRY(rope.slow_turns, find_float("rope.scaling.yarn_beta_slow", 1));
+      WOOLLY_TRY(const double multiplier, find_float("rope.scaling.yarn_log_multiplier", 0));
+      rope.magnitude /= 1 + 0.1 * multiplier * std::log(rope.factor);
+    }
+    return {};
+  }
+
+  /// Which layers have a window, and which rotary embedding they have.
+  Status read_windows() {
+    std::size_t unset = 0, every = 0;
+    if (architecture_ == "gemma2") {
+      unset = 4096;
+      every = 2;
+    }
+    if (architecture_ == "gemma3") every = 6;
+    if (architecture_ == "olmo2") every = 4;
+    if (architecture_ == "gpt-oss") every = 2;
+    std::size_t window = 0;
+    if (every != 0) {
+      WOOLLY_TRY(window, find_uint("attention.sliding_window", unset));
+    }
+    std::vector<std::int64_t> flags;
+    const gguf::Value* pattern = file_.metadata.find(key("attention.sliding_window_pattern"));
+    if (window != 0 && pattern != nullptr && pattern->type == gguf::ValueType::kArray) {
+      WOOLLY_TRY(flags, file_.metadata.ints(key("attention.sliding_window_pattern")));
+    } else if (window != 0) {
+      WOOLLY_TRY(every, find_uint("attention.sliding_window_pattern", every));
+    }
+    Rope of_window = model_.rope_;
+    if (is_one_of({"gemma3", "olmo2"})) {  // their windowed layers are not stretched
+      of_window.factor = of_window.magnitude = 1;
+      of_window.is_yarn = false;
+    }
+    if (architecture_ != "olmo2") {
+      WOOLLY_TRY(of_window.base, find_float("rope.freq_base_swa", architecture_ == "gemma3" ? 10000 : model_.rope_.base));
+    }
+    WOOLLY_TRY(const auto is_finetuned, file_.metadata.find_bool(key("rope.scaling.finetuned")));
+    for (std::size_t i = 0; i < model_.layers_.size(); ++i) {
+      Layer& layer = model_.layers_[i];
+      const bool is_windowed = window != 0 && (flags.empty() ? (i + 1) % every != 0 : flags.at(i) != 0);
+      layer.window = is_windowed ? window : 0;
+      layer.rope = is_windowed ? of_window : model_.rope_;
+      if (architecture_ == "smollm3") layer.has_rope = (i + 1) % 4 != 0;
+      if (architecture_ == "granite") layer.has_rope = is_finetuned.value_or(true);
+    }
     return {};
   }
 
@@ -123,9 +209,13 @@ class Loader {
     if (architecture_ == "qwen2") {
       WOOLLY_TRY(model_.output_.bias, read_optional("output.bias", vocab));
     }
+    std::vector<float> freq_factors;
     if (is_llama_) {
-      WOOLLY_TRY(model_.rope_.freq_factors, read_optional("rope_freqs.weight", model_.rope_.n_rot / 2));
+      WOOLLY_TRY(freq_factors, read_optional("rope_freqs.weight", model_.rope_.n_rot / 2));
+    } else if (architecture_ == "phi3") {  // the sequences of tests are not longer than the original context
+      WOOLLY_TRY(freq_factors, read_optional("rope_factors_short.weight", model_.rope_.n_rot / 2));
     }
+    for (Layer& layer : model_.layers_) layer.rope.freq_factors = freq_factors;
     for (std::size_t i = 0; i < model_.layers_.size(); ++i) {
       WOOLLY_CHECK(read_attention(fmt::format("blk.{}.", i), model_.layers_[i]));
       WOOLLY_CHECK(read_ffn(fmt::format("blk.{}.", i), model_.layers_[i]));
@@ -137,13 +227,27 @@ class Loader {
     const std::size_t hidden = model_.hidden_dim_;
     const std::size_t q_dim = model_.n_heads_ * model_.head_dim_;
     const std::size_t kv_dim = model_.n_kv_heads_ * model_.head_dim_;
-    WOOLLY_TRY(layer.attn_norm, read(prefix + "attn_norm.weight", hidden, 1));
+    if (architecture_ != "olmo2") {
+      WOOLLY_TRY(layer.attn_norm, read(prefix + "attn_norm.weight", hidden, 1));
+    }
+    if (has_post_norms()) {
+      WOOLLY_TRY(layer.attn_post_norm, read(prefix + "post_attention_norm.weight", hidden, 1));
+      WOOLLY_TRY(layer.ffn_post_norm, read(prefix + "post_ffw_norm.weight", hidden, 1));
+    }
+    if (architecture_ == "gpt-oss") {
+      WOOLLY_TRY(layer.sinks, read(prefix + "attn_sinks.weight", model_.n_heads_, 1));
+    }
     WOOLLY_TRY(layer.q, read_linear(prefix + "attn_q", hidden, q_dim, {.has_bias = true, .has_scale = true}));
     WOOLLY_TRY(layer.k, read_linear(prefix + "attn_k", hidden, kv_dim, {.has_bias = true, .has_scale = true}));
     WOOLLY_TRY(layer.v, read_linear(prefix + "attn_v", hidden, kv_dim, {.has_bias = true, .has_scale = true}));
     WOOLLY_TRY(layer.attn_output,
-               read_linear(prefix + "attn_output", q_dim, hidden, {.has_bias = is_llama_, .has_scale = true}));
-    if (architecture_ == "qwen3" || has_experts_) {
+               read_linear(prefix + "attn_output", q_dim, hidden,
+                           {.has_bias = is_llama_ || architecture_ == "gpt-oss", .has_scale = true}));
+    if (architecture_ == "olmo2") {
+      WOOLLY_TRY(layer.q_norm, read(prefix + "attn_q_norm.weight", q_dim, 1));
+      WOOLLY_TRY(layer.k_norm, read(prefix + "attn_k_norm.weight", kv_dim, 1));
+    }
+    if (is_one_of({"qwen3", "qwen3moe", "gemma3"})) {
       WOOLLY_TRY(layer.q_norm, read(prefix + "attn_q_norm.weight", model_.head_dim_, 1));
       WOOLLY_TRY(layer.k_norm, read(prefix + "attn_k_norm.weight", model_.head_dim_, 1));
     }
@@ -152,19 +256,44 @@ class Loader {
 
   Status read_ffn(const std::string& prefix, Layer& layer) {
     const std::size_t hidden = model_.hidden_dim_;
-    const std::size_t ffn = model_.ffn_dim_;
-    const Optional optional{.has_bias = is_llama_, .has_scale = architecture_ != "qwen2", .scales_bias = true};
-    WOOLLY_TRY(layer.ffn_norm, read(prefix + "ffn_norm.weight", hidden, 1));
-    if (has_experts_) return read_experts(prefix, layer);
-    WOOLLY_TRY(layer.ffn_gate, read_linear(prefix + "ffn_gate", hidden, ffn, optional));
-    WOOLLY_TRY(layer.ffn_up, read_linear(prefix + "ffn_up", hidden, ffn, optional));
-    WOOLLY_TRY(layer.ffn_down, read_linear(prefix + "ffn_down", ffn, hidden, optional));
+    if (architecture_ != "olmo2") {
+      const std::string_view name = architecture_ == "gpt-oss" ? "post_attention_norm" : "ffn_norm";
+      WOOLLY_TRY(layer.ffn_norm, read(fmt::format("{}{}.weight", prefix, name), hidden, 1));
+    }
+    if (!has_experts_) return read_network(prefix, "", model_.ffn_dim_, layer.ffn);
+    std::size_t shared_dim = 0;
+    if (architecture_ == "granitemoe") {
+      WOOLLY_TRY(shared_dim, find_uint("expert_shared_feed_forward_length", 0));
+    }
+    layer.has_ffn = shared_dim != 0;
+    if (layer.has_ffn) WOOLLY_CHECK(read_network(prefix, "_shexp", shared_dim, layer.ffn));
+    return read_experts(prefix, layer);
+  }
+
+  Status read_network(const std::string& prefix, const std::string& suffix, std::size_t ffn, Expert& network) {
+    const std::size_t hidden = model_.hidden_dim_;
+    const Optional optional{.has_bias = is_llama_,
+                            .has_scale = is_one_of({"llama", "mistral3", "qwen3"}),
+                            .scales_bias = true};
+    WOOLLY_TRY(network.down, read_linear(prefix + "ffn_down" + suffix, ffn, hidden, optional));
+    if (is_one_of({"phi3", "glm4"})) {  // one matrix holds both
+      WOOLLY_TRY(network.gate, read_linear(prefix + "ffn_up", hidden, 2 * ffn, optional));
+      network.gate.n_rows = ffn;
+      network.up = network.gate;
+      network.up.weight.erase(network.up.weight.begin(), network.up.weight.begin() + static_cast<std::ptrdiff_t>(ffn * hidden));
+      return {};
+    }
+    WOOLLY_TRY(network.gate, read_linear(prefix + "ffn_gate" + suffix, hidden, ffn, optional));
+    WOOLLY_TRY(network.up, read_linear(prefix + "ffn_up" + suffix, hidden, ffn, optional));
     return {};
   }
 
+  [[nodiscard]] bool has_post_norms() const { return is_one_of({"gemma2", "gemma3", "olmo2", "glm4"}); }
+
   Status read_experts(const std::string& prefix, Layer& layer) {
     const std::size_t hidden = model_.hidden_dim_, ffn = model_.expert_ffn_dim_;
-    WOOLLY_TRY(layer.router, read_linear(prefix + "ffn_gate_inp", hidden, model_.n_experts_, {}));
+    WOOLLY_TRY(layer.router,
+               read_linear(prefix + "ffn_gate_inp", hidden, model_.n_experts_, {.has_bias = architecture_ == "gpt-oss"}));
     layer.experts.resize(model_.n_experts_);
     WOOLLY_CHECK(read_stack(prefix + "ffn_gate_exps", hidden, ffn, layer.experts, &Expert::gate));
     WOOLLY_CHECK(read_stack(prefix + "ffn_up_exps", hidden, ffn, layer.experts, &Expert::up));
@@ -175,7 +304,13 @@ class Loader {
   Status read_stack(const std::string& name, std::size_t n_cols, std::size_t n_rows, std::vector<Expert>& experts,
                     Linear Expert::* matrix) {
     WOOLLY_TRY(const std::vector<float> all, read(name + ".weight", n_cols, n_rows * experts.size()));
-    WOOLLY_TRY(const std::vector<float> scales, read_optional(name + ".scale", experts.size()));
+    std::vector<float> scales, biases;
+    if (is_one_of({"llama", "mistral3", "qwen3moe"})) {
+      WOOLLY_TRY(scales, read_optional(name + ".scale", experts.size()));
+    }
+    if (architecture_ == "gpt-oss" && file_.find_tensor(name + ".bias") != nullptr) {
+      WOOLLY_TRY(biases, read(name + ".bias", n_rows, experts.size()));
+    }
     for (std::size_t i = 0; i < experts.size(); ++i) {
       const auto first = all.begin() + static_cast<std::ptrdiff_t>(i * n_rows * n_cols);
       Linear& linear = experts[i].*matrix;
@@ -184,6 +319,10 @@ class Loader {
                 .weight = {first, first + static_cast<std::ptrdiff_t>(n_rows * n_cols)},
                 .bias = {}};
       if (!scales.empty()) linear.scale = static_cast<double>(scales[i]);
+      if (!biases.empty()) {
+        const auto bias = biases.begin() + static_cast<std::ptrdiff_t>(i * n_rows);
+        linear.bias.assign(bias, bias + static_cast<std::ptrdiff_t>(n_rows));
+      }
     }
     return {};
   }
@@ -234,7 +373,8 @@ class Loader {
   const os::TensorSource& source_;
   ReferenceModel model_;
   std::string_view architecture_;
-  bool is_llama_ = false;
+  bool is_llama_ = false;  ///< With the optional biases of llama.
+  bool must_have_experts_ = false;
   bool has_experts_ = false;
 };
 
@@ -268,6 +408,10 @@ Vector rms_norm(std::span<const double> x, std::span<const float> weight, double
   return y;
 }
 
+Vector norm_if_any(const Vector& x, std::span<const float> weight, double eps) {
+  return weight.empty() ? x : rms_norm(x, weight, eps);
+}
+
 Vector multiply(const Linear& linear, std::span<const double> x) {
   Vector y(linear.n_rows);
   for (std::size_t row = 0; row < linear.n_rows; ++row) {
@@ -288,8 +432,8 @@ void softmax(std::span<double> x) {
   for (double& value : x) value /= sum;
 }
 
-void add(std::span<double> x, std::span<const double> y) {
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] += y[i];
+void add(std::span<double> x, std::span<const double> y, double scale = 1) {
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] += y[i] * scale;
 }
 
 /// How far YaRN leaves the frequency of pair `i` alone: 1 for those that turn often in the original context, 0 for
@@ -301,25 +445,24 @@ double yarn_share(const Rope& rope, std::size_t i) {
            std::log(static_cast<double>(rope.original_context) / (n_turns * 2 * std::numbers::pi)) /
            (2 * std::log(rope.base));
   };
-  const double low = std::max(0.0, std::floor(pair_that_turns(32)));
-  const double high = std::min(static_cast<double>(rope.n_rot) - 1, std::ceil(pair_that_turns(1)));
+  const double low = std::max(0.0, std::floor(pair_that_turns(rope.fast_turns)));
+  const double high = std::min(static_cast<double>(rope.n_rot) - 1, std::ceil(pair_that_turns(rope.slow_turns)));
   return 1 - std::clamp((static_cast<double>(i) - low) / std::max(0.001, high - low), 0.0, 1.0);
 }
 
-}  // namespace
-
-void ReferenceModel::rotate(std::span<double> head, std::size_t position) const {
-  const std::size_t n_pairs = rope_.n_rot / 2;
-  double magnitude = rope_.magnitude;
-  if (rope_.is_yarn && rope_.factor > 1) magnitude *= 1 + 0.1 * std::log(rope_.factor);
+/// Turns one head in place.
+void rotate(const Rope& rope, std::span<double> head, std::size_t position) {
+  const std::size_t n_pairs = rope.n_rot / 2;
+  double magnitude = rope.magnitude;
+  if (rope.is_yarn && rope.factor > 1) magnitude *= 1 + 0.1 * std::log(rope.factor);
   for (std::size_t i = 0; i < n_pairs; ++i) {
-    const double exponent = -2 * static_cast<double>(i) / static_cast<double>(rope_.n_rot);
-    double angle = static_cast<double>(position) * std::pow(rope_.base, exponent);
-    if (!rope_.freq_factors.empty()) angle /= static_cast<double>(rope_.freq_factors[i]);
-    const double share = rope_.is_yarn ? yarn_share(rope_, i) : 0;
-    angle = angle / rope_.factor * (1 - share) + angle * share;
+    const double exponent = -2 * static_cast<double>(i) / static_cast<double>(rope.n_rot);
+    double angle = static_cast<double>(position) * std::pow(rope.base, exponent);
+    if (!rope.freq_factors.empty()) angle /= static_cast<double>(rope.freq_factors[i]);
+    const double share = rope.is_yarn ? yarn_share(rope, i) : 0;
+    angle = angle / rope.factor * (1 - share) + angle * share;
 
-    const bool is_neighbours = rope_.pairs == Rope::Pairs::kNeighbours;
+    const bool is_neighbours = rope.pairs == Rope::Pairs::kNeighbours;
     double& a = head[is_neighbours ? 2 * i : i];
     double& b = head[is_neighbours ? 2 * i + 1 : i + n_pairs];
     const double cos = std::cos(angle) * magnitude;
@@ -330,10 +473,15 @@ void ReferenceModel::rotate(std::span<double> head, std::size_t position) const 
   }
 }
 
+/// cap * tanh(x / cap), or x.
+double capped(double x, double cap) { return cap == 0 ? x : cap * std::tanh(x / cap); }
+
+}  // namespace
+
 void ReferenceModel::attend(const Layer& layer, std::vector<Vector>& x) const {
   std::vector<Vector> keys, values;  // [position][n_kv_heads * head_dim]
   for (std::size_t position = 0; position < x.size(); ++position) {
-    const Vector normed = rms_norm(x[position], layer.attn_norm, rms_eps_);
+    const Vector normed = norm_if_any(x[position], layer.attn_norm, rms_eps_);
     Vector query = multiply(layer.q, normed);
     keys.push_back(multiply(layer.k, normed));
     values.push_back(multiply(layer.v, normed));
@@ -341,44 +489,68 @@ void ReferenceModel::attend(const Layer& layer, std::vector<Vector>& x) const {
     const auto head_of = [&](Vector& vector, std::size_t head) {
       return std::span(vector).subspan(head * head_dim_, head_dim_);
     };
-    const auto norm_and_rotate = [&](std::span<double> head, std::span<const float> norm) {
-      if (!norm.empty()) rms_norm(head, norm, rms_eps_, head);
-      rotate(head, position);
+    const auto norm_all = [&](std::span<double> heads, std::span<const float> norm) {
+      for (std::size_t at = 0; !norm.empty() && at < heads.size(); at += norm.size()) {
+        const auto part = heads.subspan(at, norm.size());
+        rms_norm(part, norm, rms_eps_, part);
+      }
     };
-    for (std::size_t head = 0; head < n_heads_; ++head) norm_and_rotate(head_of(query, head), layer.q_norm);
-    for (std::size_t head = 0; head < n_kv_heads_; ++head) norm_and_rotate(head_of(keys.back(), head), layer.k_norm);
+    norm_all(query, layer.q_norm);
+    norm_all(keys.back(), layer.k_norm);
+    const auto turn = [&](std::span<double> head) {
+      if (layer.has_rope) rotate(layer.rope, head, position);
+    };
+    for (std::size_t head = 0; head < n_heads_; ++head) turn(head_of(query, head));
+    for (std::size_t head = 0; head < n_kv_heads_; ++head) turn(head_of(keys.back(), head));
 
+    if (temperature_ != 0) {
+      const double grown = std::floor(static_cast<double>(position) / static_cast<double>(temperature_length_));
+      for (double& value : query) value *= 1 + temperature_ * std::log(1 + grown);
+    }
+
+    const std::size_t first = layer.window == 0 || position < layer.window ? 0 : position + 1 - layer.window;
     Vector attended(n_heads_ * head_dim_);
     for (std::size_t head = 0; head < n_heads_; ++head) {
       const std::size_t kv_head = head / (n_heads_ / n_kv_heads_);
       const auto q = head_of(query, head);
-      Vector weights(position + 1);
-      for (std::size_t past = 0; past <= position; ++past) {
+      Vector weights;  // of the positions from `first` on, and of the sink
+      for (std::size_t past = first; past <= position; ++past) {
         const auto k = head_of(keys[past], kv_head);
-        for (std::size_t i = 0; i < head_dim_; ++i) weights[past] += q[i] * k[i];
-        weights[past] /= std::sqrt(static_cast<double>(head_dim_));
+        double score = 0;
+        for (std::size_t i = 0; i < head_dim_; ++i) score += q[i] * k[i];
+        weights.push_back(capped(score * attention_scale_, attention_cap_));
       }
+      if (!layer.sinks.empty()) weights.push_back(static_cast<double>(layer.sinks[head]));
       softmax(weights);
       const auto out = head_of(attended, head);
-      for (std::size_t past = 0; past <= position; ++past) {
+      for (std::size_t past = first; past <= position; ++past) {
         const auto v = head_of(values[past], kv_head);
-        for (std::size_t i = 0; i < head_dim_; ++i) out[i] += weights[past] * v[i];
+        for (std::size_t i = 0; i < head_dim_; ++i) out[i] += weights[past - first] * v[i];
       }
     }
-    add(x[position], multiply(layer.attn_output, attended));
+    add(x[position], norm_if_any(multiply(layer.attn_output, attended), layer.attn_post_norm, rms_eps_), residual_scale_);
   }
 }
 
-namespace {
-
-Vector swiglu_network(const Linear& gate, const Linear& up, const Linear& down, const Vector& x) {
-  Vector hidden = multiply(gate, x);
-  const Vector upper = multiply(up, x);
-  for (std::size_t i = 0; i < hidden.size(); ++i) hidden[i] = hidden[i] / (1 + std::exp(-hidden[i])) * upper[i];
-  return multiply(down, hidden);
+Vector ReferenceModel::gated_network(const Expert& network, const Vector& x) const {
+  Vector hidden = multiply(network.gate, x);
+  const Vector upper = multiply(network.up, x);
+  for (std::size_t i = 0; i < hidden.size(); ++i) {
+    const double g = hidden[i], u = upper[i];
+    switch (gate_) {
+      case Gate::kSilu: hidden[i] = g / (1 + std::exp(-g)) * u; break;
+      case Gate::kGelu:
+        hidden[i] = g / 2 * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (g + 0.044715 * g * g * g))) * u;
+        break;
+      case Gate::kClamped: {
+        const double low = std::min(g, 7.0);
+        hidden[i] = low / (1 + std::exp(-1.702 * low)) * (1 + std::clamp(u, -7.0, 7.0));
+        break;
+      }
+    }
+  }
+  return multiply(network.down, hidden);
 }
-
-}  // namespace
 
 Vector ReferenceModel::experts(const Layer& layer, const Vector& normed) const {
   Vector probabilities = multiply(layer.router, normed);
@@ -395,16 +567,18 @@ Vector ReferenceModel::experts(const Layer& layer, const Vector& normed) const {
   for (const std::size_t expert : order) {
     const Expert& of = layer.experts[expert];
     const double weight = probabilities[expert] / sum * expert_scale_;
-    const Vector y = swiglu_network(of.gate, of.up, of.down, normed);
+    const Vector y = gated_network(of, normed);
     for (std::size_t i = 0; i < out.size(); ++i) out[i] += weight * y[i];
   }
   return out;
 }
 
 void ReferenceModel::feed_forward(const Layer& layer, Vector& x) const {
-  const Vector normed = rms_norm(x, layer.ffn_norm, rms_eps_);
-  if (n_experts_ > 0) return add(x, experts(layer, normed));
-  add(x, swiglu_network(layer.ffn_gate, layer.ffn_up, layer.ffn_down, normed));
+  const Vector normed = norm_if_any(x, layer.ffn_norm, rms_eps_);
+  Vector out(hidden_dim_);
+  if (layer.has_ffn) out = gated_network(layer.ffn, normed);
+  if (n_experts_ > 0) add(out, experts(layer, normed));
+  add(x, norm_if_any(out, layer.ffn_post_norm, rms_eps_), residual_scale_);
 }
 
 std::vector<float> ReferenceModel::logits(std::span<const TokenId> tokens) const {
@@ -413,6 +587,7 @@ std::vector<float> ReferenceModel::logits(std::span<const TokenId> tokens) const
     WOOLLY_ASSERT(token.value >= 0 && static_cast<std::size_t>(token.value) < vocab_size_);
     const auto row = std::span(token_embd_).subspan(static_cast<std::size_t>(token.value) * hidden_dim_, hidden_dim_);
     x.emplace_back(row.begin(), row.end());
+    for (double& value : x.back()) value *= embedding_scale_;
   }
   for (const Layer& layer : layers_) {
     attend(layer, x);
@@ -422,7 +597,7 @@ std::vector<float> ReferenceModel::logits(std::span<const TokenId> tokens) const
   logits.reserve(tokens.size() * vocab_size_);
   for (const Vector& row : x) {
     for (const double logit : multiply(output_, rms_norm(row, output_norm_, rms_eps_))) {
-      logits.push_back(static_cast<float>(logit));
+      logits.push_back(static_cast<float>(capped(logit * logit_scale_, logit_cap_)));
     }
   }
   return logits;

@@ -30,6 +30,7 @@ struct Rope {
   double factor = 1;  ///< Positions are divided by it ("linear"), or some frequencies are (YaRN).
   bool is_yarn = false;
   std::size_t original_context = 0;  ///< The context length before YaRN stretched it.
+  double fast_turns = 32, slow_turns = 1;
   double magnitude = 1;              ///< On top of that of YaRN.
   std::vector<float> freq_factors;   ///< One divisor per pair, or empty.
 };
@@ -44,22 +45,35 @@ struct Linear {
   bool scales_bias = false;  ///< (W x + bias) * scale instead of (W x) * scale + bias
 };
 
-/// The matrices of one expert.
+/// The matrices of a gated network: the only one, or one expert.
 struct Expert {
   Linear gate, up, down;
 };
 
+/// An empty vector stands for a norm that the architecture does not have.
 struct Layer {
-  std::vector<float> attn_norm;  ///< [hidden_dim]
+  std::vector<float> attn_norm, attn_post_norm;  ///< [hidden_dim]
   Linear q, k, v, attn_output;
-  std::vector<float> q_norm, k_norm;  ///< [head_dim], or empty
-  std::vector<float> ffn_norm;        ///< [hidden_dim]
-  Linear ffn_gate, ffn_up, ffn_down;
-  Linear router;  ///< [n_experts, hidden_dim], and of these: where there are experts, in place of the three above.
+  std::vector<float> q_norm, k_norm;             ///< [head_dim] for each head, or of all heads for all at once
+  std::vector<float> sinks;                      ///< [n_heads], or empty
+  std::vector<float> ffn_norm, ffn_post_norm;    ///< [hidden_dim]
+  Expert ffn;                                    ///< For all tokens; beside experts where it is there
+  bool has_ffn = true;
+  Linear router;                                 ///< [n_experts, hidden_dim]
   std::vector<Expert> experts;
+  std::size_t window = 0;                        ///< Positions that a query sees, with its own; 0: all
+  Rope rope;
+  bool has_rope = true;
 };
 
-/// The architectures llama, qwen2 and qwen3 without experts, and qwen3moe. Immutable after loading.
+/// What stands between gate and up.
+enum class Gate : std::uint8_t {
+  kSilu,
+  kGelu,     ///< In the tanh form
+  kClamped,  ///< gpt-oss
+};
+
+/// The architectures that `Loader` in the source file lists. Immutable after loading.
 class ReferenceModel {
  public:
   static Result<ReferenceModel> load(const gguf::File& file, const os::TensorSource& source);
@@ -80,10 +94,9 @@ class ReferenceModel {
   void attend(const Layer& layer, std::vector<Vector>& x) const;
   /// Adds the output of the feed-forward network to `x` [hidden_dim].
   void feed_forward(const Layer& layer, Vector& x) const;
+  [[nodiscard]] Vector gated_network(const Expert& network, const Vector& x) const;
   /// The outputs of the experts of highest probability, weighted by probabilities that are made to sum to one.
   [[nodiscard]] Vector experts(const Layer& layer, const Vector& normed) const;
-  /// Turns one head in place.
-  void rotate(std::span<double> head, std::size_t position) const;
 
   std::size_t vocab_size_ = 0;
   std::size_t hidden_dim_ = 0;
@@ -96,6 +109,12 @@ class ReferenceModel {
   std::size_t expert_ffn_dim_ = 0;
   double expert_scale_ = 1;
   double rms_eps_ = 0;
+  Gate gate_ = Gate::kSilu;
+  double embedding_scale_ = 1, residual_scale_ = 1, logit_scale_ = 1;
+  double attention_scale_ = 0;
+  double attention_cap_ = 0, logit_cap_ = 0;     ///< 0: none
+  double temperature_ = 0;                       ///< Queries grow with their position where this is not 0.
+  std::size_t temperature_length_ = 0;
   Rope rope_;
   std::vector<float> token_embd_;  ///< [vocab_size, hidden_dim]
   std::vector<Layer> layers_;

@@ -35,11 +35,19 @@ std::vector<float> read_floats(const std::filesystem::path& path) {
 // llama.cpp rounds to float32 all along two layers; 1e-5 is three times the largest difference that this came to on any
 // file (3e-6), and thousands of times less than leaving out any one tensor costs (0.03 and more).
 constexpr double kTolerance = 1e-5;
+// For Gemma it looks GELU up in a table of half precision, which is off by up to one in four thousand; twice what came of it.
+constexpr double kToleranceOfTables = 4e-4;
 
 class GoldenModel : public ::testing::TestWithParam<std::string> {};
 
-INSTANTIATE_TEST_SUITE_P(Architectures, GoldenModel, ::testing::Values("llama-dense", "qwen2-dense", "qwen3-dense", "qwen3moe-moe"),
-                         [](const auto& name) { return name.param.substr(0, name.param.find('-')); });
+INSTANTIATE_TEST_SUITE_P(Architectures, GoldenModel, ::testing::Values("llama-dense", "llama-moe", "mistral3-dense", "qwen2-dense", "qwen3-dense", "qwen3moe-moe",
+                                           "gemma2-dense", "gemma3-dense", "phi3-dense", "granite-dense", "granitemoe-moe",
+                                           "olmo2-dense", "glm4-dense", "smollm3-dense", "gpt-oss-moe"),
+                         [](const auto& name) {
+                           std::string text = name.param;
+                           std::replace(text.begin(), text.end(), '-', '_');
+                           return text;
+                         });
 
 TEST_P(GoldenModel, GivesTheLogitsOfLlamaCpp) {
   const std::string base = "golden/" + GetParam();
@@ -56,7 +64,7 @@ TEST_P(GoldenModel, GivesTheLogitsOfLlamaCpp) {
     max_difference = std::max(max_difference, std::abs(static_cast<double>(logits[i] - expected[i])));
   }
   std::printf("%s: max difference %.3g\n", base.c_str(), max_difference);
-  EXPECT_LT(max_difference, kTolerance);
+  EXPECT_LT(max_difference, base.find("gemma") == std::string::npos ? kTolerance : kToleranceOfTables);
 }
 
 TEST(ReferenceModel, GivesTheExactLogProbabilities) {
@@ -100,8 +108,8 @@ TEST(ReferenceModel, DoesNotDependOnWhatFollows) {
 }
 
 TEST(ReferenceModel, RefusesAnotherArchitecture) {
-  WOOLLY_NEEDS_SHARED("golden/gemma2-dense.gguf");
-  const auto model = ReferenceModel::open(shared("golden/gemma2-dense.gguf"));
+  WOOLLY_NEEDS_SHARED("golden/lfm2-dense.gguf");
+  const auto model = ReferenceModel::open(shared("golden/lfm2-dense.gguf"));
   ASSERT_FALSE(model);
   EXPECT_EQ(model.error().code, ErrorCode::kUnsupported);
 }

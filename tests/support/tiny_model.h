@@ -1,7 +1,10 @@
 // Random transformers of any shape as GGUF bytes, small enough for a test.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <initializer_list>
 #include <random>
 #include <string>
 #include <vector>
@@ -13,7 +16,8 @@ namespace woolly::test {
 struct TinyModel {
   std::string architecture = "llama";
   std::uint32_t n_layers = 2, hidden_dim = 48, n_heads = 4, n_kv_heads = 2, head_dim = 12, ffn_dim = 80, vocab_size = 70;
-  /// With architecture "qwen3moe", else there are none.
+  /// With an architecture that must have experts, or `has_experts`.
+  bool has_experts = false;
   std::uint32_t n_experts = 6, n_experts_used = 3, expert_ffn_dim = 40;
   bool has_expert_scale = false;
   bool has_bias = false, is_tied = false, has_rope_factors = false;
@@ -30,11 +34,28 @@ struct TinyModel {
     file.add_u32(key("attention.key_length"), head_dim).add_u32(key("attention.value_length"), head_dim);
     file.add_u32(key("rope.dimension_count"), head_dim).add_u32(key("vocab_size"), vocab_size);
     file.add_f32(key("attention.layer_norm_rms_epsilon"), 1e-5F);
+    file.add_u32(key("attention.sliding_window"), 20);  // less than one block, and than texts of tests
 
-    const bool has_experts = architecture == "qwen3moe";
-    if (has_experts) {
+    const auto is_one_of = [&](std::initializer_list<const char*> names) {
+      return std::find(names.begin(), names.end(), architecture) != names.end();
+    };
+    const bool with_experts = has_experts || is_one_of({"qwen3moe", "granitemoe", "gpt-oss"});
+    const bool experts_share = is_one_of({"llama", "mistral3", "granitemoe"});
+    const std::uint32_t expert_dim = experts_share ? ffn_dim : expert_ffn_dim, shared_dim = 24;
+    if (with_experts) {
       file.add_u32(key("expert_count"), n_experts).add_u32(key("expert_used_count"), n_experts_used);
-      file.add_u32(key("expert_feed_forward_length"), expert_ffn_dim);
+      file.add_u32(key("expert_feed_forward_length"), expert_dim);
+      file.add_u32(key("expert_shared_feed_forward_length"), shared_dim);
+    }
+    if (is_one_of({"granite", "granitemoe"})) {
+      file.add_f32(key("embedding_scale"), 1.5F).add_f32(key("residual_scale"), 0.6F);
+      file.add_f32(key("attention.scale"), 0.2F).add_f32(key("logit_scale"), 2.0F);
+    }
+    if (architecture == "gemma2") {
+      file.add_f32(key("attn_logit_softcapping"), 4.0F).add_f32(key("final_logit_softcapping"), 3.0F);
+    }
+    if (architecture == "mistral3") {
+      file.add_f32(key("attention.temperature_scale"), 0.3F).add_u32(key("rope.scaling.original_context_length"), 16);
     }
 
     std::mt19937 random(seed);
@@ -63,8 +84,10 @@ struct TinyModel {
     const auto stack = [&](const std::string& name, std::uint64_t n_cols, std::uint64_t n_rows) {
       add_shape(name + ".weight", {n_cols, n_rows, n_experts}, 0.0F, 1.5F / std::sqrt(static_cast<float>(n_cols)));
       if (has_expert_scale) add(name + ".scale", n_experts, 1, 1.0F, 0.3F);
+      if (has_bias) add(name + ".bias", n_rows, n_experts, 0.0F, 0.3F);
     };
     const std::uint64_t q_dim = std::uint64_t{n_heads} * head_dim, kv_dim = std::uint64_t{n_kv_heads} * head_dim;
+    const bool norms_rows = architecture == "olmo2", has_gate_in_up = is_one_of({"phi3", "glm4"});
     add("token_embd.weight", hidden_dim, vocab_size, 0.0F, 1.0F);
     for (std::uint32_t layer = 0; layer < n_layers; ++layer) {
       const std::string p = "blk." + std::to_string(layer) + ".";
@@ -73,23 +96,34 @@ struct TinyModel {
       matrix(p + "attn_k", hidden_dim, kv_dim);
       matrix(p + "attn_v", hidden_dim, kv_dim);
       matrix(p + "attn_output", q_dim, hidden_dim);
-      add(p + "attn_q_norm.weight", head_dim, 1, 1.0F, 0.2F);
-      add(p + "attn_k_norm.weight", head_dim, 1, 1.0F, 0.2F);
+      add(p + "attn_q_norm.weight", norms_rows ? q_dim : head_dim, 1, 1.0F, 0.2F);
+      add(p + "attn_k_norm.weight", norms_rows ? kv_dim : head_dim, 1, 1.0F, 0.2F);
+      add(p + "attn_sinks.weight", n_heads, 1, 0.0F, 1.0F);
+      add(p + "post_attention_norm.weight", hidden_dim, 1, 1.0F, 0.2F);
       add(p + "ffn_norm.weight", hidden_dim, 1, 1.0F, 0.2F);
-      if (has_experts) {
+      add(p + "post_ffw_norm.weight", hidden_dim, 1, 1.0F, 0.2F);
+      const auto network = [&](const std::string& suffix, std::uint32_t dim) {
+        if (!has_gate_in_up) matrix(p + "ffn_gate" + suffix, hidden_dim, dim);
+        matrix(p + "ffn_up" + suffix, hidden_dim, has_gate_in_up ? 2 * dim : dim);
+        matrix(p + "ffn_down" + suffix, dim, hidden_dim);
+      };
+      if (with_experts) {
         matrix(p + "ffn_gate_inp", hidden_dim, n_experts);
-        stack(p + "ffn_gate_exps", hidden_dim, expert_ffn_dim);
-        stack(p + "ffn_up_exps", hidden_dim, expert_ffn_dim);
-        stack(p + "ffn_down_exps", expert_ffn_dim, hidden_dim);
+        stack(p + "ffn_gate_exps", hidden_dim, expert_dim);
+        stack(p + "ffn_up_exps", hidden_dim, expert_dim);
+        stack(p + "ffn_down_exps", expert_dim, hidden_dim);
+        network("_shexp", shared_dim);
       } else {
-        matrix(p + "ffn_gate", hidden_dim, ffn_dim);
-        matrix(p + "ffn_up", hidden_dim, ffn_dim);
-        matrix(p + "ffn_down", ffn_dim, hidden_dim);
+        network("", ffn_dim);
       }
     }
     add("output_norm.weight", hidden_dim, 1, 1.0F, 0.2F);
     if (!is_tied) matrix("output", hidden_dim, vocab_size);
-    if (has_rope_factors) add("rope_freqs.weight", head_dim / 2, 1, 2.0F, 0.5F);
+    if (has_rope_factors) {
+      for (const char* name : {"rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"}) {
+        add(name, head_dim / 2, 1, 2.0F, 0.5F);
+      }
+    }
     return file;
   }
 };

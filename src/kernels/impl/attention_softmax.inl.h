@@ -51,14 +51,6 @@ struct Softmax {
   }
 };
 
-/// soft_cap * tanh(x / soft_cap), lane by lane.
-inline simd::F32 capped(simd::F32 x, float soft_cap) {
-  const simd::F32 e = exp(simd::mul(x, simd::splat(2.0F / soft_cap)));
-  const simd::F32 one = simd::splat(1.0F);
-  const simd::F32 tanh = simd::sub(one, simd::div(simd::splat(2.0F), simd::add(e, one)));
-  return simd::mul(tanh, simd::splat(soft_cap));
-}
-
 /// Caps q·k, hides what is not visible, and returns the factor that makes scores in base 2 of the 64 numbers.
 inline float prepare_scores(const AttentionTask& task, Visible visible, float* scores) {
   float factor = task.scale * kLog2E;

@@ -144,6 +144,33 @@ void swiglu(const float* gate, const float* up, std::size_t n, float* out) noexc
   });
 }
 
+void geglu(const float* gate, const float* up, std::size_t n, float* out) noexcept {
+  constexpr float kTwoRootTwoByPi = 1.59576912F;
+  for_lanes(n, [&](std::size_t i, std::size_t count) {
+    const simd::F32 g = load_some(gate + i, count);
+    // (1 + tanh y) / 2 is 1 / (1 + e^(-2y))
+    const simd::F32 cubic = simd::fma(simd::mul(simd::mul(g, g), simd::splat(0.044715F)), g, g);
+    const simd::F32 decay = exp(simd::mul(cubic, simd::splat(-kTwoRootTwoByPi)));
+    const simd::F32 gelu = simd::div(g, simd::add(simd::splat(1.0F), decay));
+    store_some(out + i, simd::mul(gelu, load_some(up + i, count)), count);
+  });
+}
+
+void clamped_swiglu(const float* gate, const float* up, std::size_t n, float* out) noexcept {
+  const simd::F32 limit = simd::splat(7.0F);
+  for_lanes(n, [&](std::size_t i, std::size_t count) {
+    const simd::F32 g = simd::min(limit, load_some(gate + i, count));  // NaN is the second operand: it stays
+    const simd::F32 u = simd::max(simd::splat(-7.0F), simd::min(limit, load_some(up + i, count)));
+    const simd::F32 decay = exp(simd::mul(g, simd::splat(-1.702F)));
+    const simd::F32 silu = simd::div(g, simd::add(simd::splat(1.0F), decay));
+    store_some(out + i, simd::fma(silu, u, silu), count);
+  });
+}
+
+void soft_cap(const float* x, float cap, std::size_t n, float* out) noexcept {
+  for_lanes(n, [&](std::size_t i, std::size_t count) { store_some(out + i, capped(load_some(x + i, count), cap), count); });
+}
+
 void rope_adjacent(float* head, const float* cos_sin, std::size_t n_rot) noexcept {
   constexpr float kSigns[16] = {-1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1};
   const simd::F32 signs = simd::load(kSigns);

@@ -43,6 +43,14 @@ inline simd::F32 exp(simd::F32 x) {
   return scale_by_power(exp_reduced(r), n);
 }
 
+/// soft_cap * tanh(x / soft_cap), lane by lane.
+inline simd::F32 capped(simd::F32 x, float soft_cap) {
+  const simd::F32 e = exp(simd::mul(x, simd::splat(2.0F / soft_cap)));
+  const simd::F32 one = simd::splat(1.0F);
+  const simd::F32 tanh = simd::sub(one, simd::div(simd::splat(2.0F), simd::add(e, one)));
+  return simd::mul(tanh, simd::splat(soft_cap));
+}
+
 /// 2^x for x <= 0, exactly 1 at 0; zero below 2^-125.5, so that no result is below the normal numbers. The polynomial is
 /// that of exp2f in the Cephes library (S. Moshier), twice.
 inline simd::F32 exp2_of_negative(simd::F32 x) {
