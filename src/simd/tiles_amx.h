@@ -126,34 +126,29 @@ inline void split_to_bf16(F32 (&x)[2], std::uint16_t* high, std::uint16_t* low) 
 }
 
 /// 32 binary16 numbers as sums of two of bfloat16, exactly: the first seven bits behind the point, and the other three.
-inline void split_f16_to_bf16(const std::uint16_t* p, std::uint16_t* high, std::uint16_t* low) {
+/// Returns a bit for each that is not normal (zero, infinity and NaN too), of which nonsense is stored.
+inline std::uint32_t split_f16_to_bf16(const std::uint16_t* p, std::uint16_t* high, std::uint16_t* low) {
   const __m512i h = _mm512_loadu_si512(p);
-  // Exponent (of five bits) and mantissa where bfloat16 has them; the exponents' zero points are 15 and 127.
-  const __m512i magnitude = _mm512_srli_epi16(_mm512_slli_epi16(h, 1), 4);
-  const __m512i exponent = _mm512_and_si512(magnitude, _mm512_set1_epi16(0xF80));
-  // Zero, numbers below the normal ones, infinity and NaN, which go through floats.
-  const __mmask32 is_odd = _mm512_cmpge_epu16_mask(_mm512_sub_epi16(exponent, _mm512_set1_epi16(0x80)), _mm512_set1_epi16(0xF00));
-  if (__builtin_expect(is_odd != 0, 0)) {
-    F32 x[2] = {load_f16(p), load_f16(p + 16)};
-    return split_to_bf16(x, high, low);
-  }
-  const __m512i sign = _mm512_set1_epi16(static_cast<short>(0x8000));
-  constexpr int kOr = 0xF8;  // a | (b & c)
-  const __m512i of_high = _mm512_add_epi16(magnitude, _mm512_set1_epi16(112 << 7));
-  _mm512_storeu_si512(high, _mm512_ternarylogic_epi32(of_high, h, sign, kOr));
-  // The last three bits are a number 0 to 7 times 2^(exponent - 25).
-  alignas(64) static constexpr std::uint16_t kThreeBits[8] = {0,
-                                                              0x3F80 - (25 << 7),
-                                                              0x4000 - (25 << 7),
-                                                              0x4040 - (25 << 7),
-                                                              0x4080 - (25 << 7),
-                                                              0x40A0 - (25 << 7),
-                                                              0x40C0 - (25 << 7),
-                                                              0x40E0 - (25 << 7)};
+  // Sign, exponent (of five bits) and mantissa where bfloat16 has them; the exponents' zero points are 15 and 127.
+  const __m512i moved = _mm512_and_si512(_mm512_srai_epi16(h, 3), _mm512_set1_epi16(static_cast<short>(0x8FFF)));
+  const __m512i of_high = _mm512_add_epi16(moved, _mm512_set1_epi16(112 << 7));
+  _mm512_storeu_si512(high, of_high);
+  // The last three bits are a number 0 to 7 times 2^(exponent - 25): what is to be taken from the high part's exponent, and
+  // more than there is for 0.
+  alignas(64) static constexpr std::uint16_t kThreeBits[8] = {0xFFFF,
+                                                              0x3F80 + (10 << 7) - 0x3F80,
+                                                              0x3F80 + (10 << 7) - 0x4000,
+                                                              0x3F80 + (10 << 7) - 0x4040,
+                                                              0x3F80 + (10 << 7) - 0x4080,
+                                                              0x3F80 + (10 << 7) - 0x40A0,
+                                                              0x3F80 + (10 << 7) - 0x40C0,
+                                                              0x3F80 + (10 << 7) - 0x40E0};
   const __m512i table = _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(kThreeBits)));
-  const __m512i of_low = _mm512_add_epi16(_mm512_permutexvar_epi16(h, table), exponent);  // of the index five bits count
-  const __mmask32 is_not_zero = _mm512_test_epi16_mask(h, _mm512_set1_epi16(7));
-  _mm512_storeu_si512(low, _mm512_maskz_mov_epi16(is_not_zero, _mm512_ternarylogic_epi32(of_low, h, sign, kOr)));
+  const __m512i exponent = _mm512_and_si512(of_high, _mm512_set1_epi16(static_cast<short>(0xFF80)));  // and sign
+  const __m512i less = _mm512_permutexvar_epi16(h, table);  // of the index five bits count
+  _mm512_storeu_si512(low, _mm512_subs_epu16(exponent, less));
+  // The exponents 0 and 31: one more has no bit set but the lowest and the sixth.
+  return _mm512_testn_epi16_mask(_mm512_add_epi16(moved, _mm512_set1_epi16(1 << 7)), _mm512_set1_epi16(0x1E << 7));
 }
 
 /// The same two binary16 numbers, as floats, in every pair of lanes.

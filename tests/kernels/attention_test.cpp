@@ -206,6 +206,32 @@ TEST(Attention, ScoresFarApartNeitherOverflowNorVanish) {
   }
 }
 
+TEST(Attention, NumbersBelowTheNormalOnesCount) {
+  constexpr float kUnit = 0x1p-24F;  // the smallest of binary16; whole ones up to 127 are in every type
+  for (const kernels::KernelTable* table : kernels::available_tables()) {
+    for (const kernels::KvKernels* kv : types_of(*table)) {
+      SCOPED_TRACE(testing::Message() << table->name << ", " << quant::info(kv->type).name);
+      Head head(*kv, 64, 64, 70, 20);
+      for (std::size_t i = 0; i < head.n_keys; ++i) {
+        for (std::size_t d = 0; d < 64; ++d) head.values[i][d] = kUnit * static_cast<float>((37 * i + d) % 128);
+        head.values[i][i % 64] = 127 * kUnit;  // of Q8_0 what makes the scale
+        head.values[i][(i + 32) % 64] = 127 * kUnit;
+        auto* block = const_cast<std::uint8_t*>(head.table[i / kKvBlock]);
+        kv->store_value(head.values[i].data(), 64, i % kKvBlock, block + head.value_offset);
+      }
+      for (const std::size_t n : {1U, 20U}) {
+        const auto out = head.attend(0, n);
+        for (std::size_t c = 0; c < n; ++c) {
+          const auto wanted = head.exact(c);
+          for (std::size_t d = 0; d < 64; ++d) {
+            ASSERT_NEAR(static_cast<double>(out[c][d] / kUnit), wanted[d] / static_cast<double>(kUnit), 2) << d;
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(Attention, NonsenseStaysVisible) {
   for (const kernels::KernelTable* table : kernels::available_tables()) {
     for (const kernels::KvKernels* kv : types_of(*table)) {

@@ -5,9 +5,11 @@
 //                and weights. Three products of four are taken: low · low is below 2^-15 of the largest, whereas the
 //                type's own rounding is 2^-12 and 2^-8. Keys and values are taken apart once for all queries of a task.
 //
-// Canonical order: as TDPBF16PS has it, for each 32 of the sum high · high, then high · low, then low · high
-// (docs/adr/0001-canonical-sums.md).
+// Canonical order: as TDPBF16PS has it, for each 32 of the sum high · high, then low · high, then high · low, those of a
+// query or weight first (docs/adr/0001-canonical-sums.md).
 #pragma once
+
+#include <type_traits>
 
 #include "kernels/impl/attention_floats.inl.h"
 #include "kernels/impl/attention_softmax.inl.h"
@@ -51,27 +53,30 @@ inline void multiply_two_row_tiles(const TileOperand& a, const TileOperand& b, s
     _tile_zero(3);
   }
   for (std::size_t chunk = 0; chunk < n_chunks; ++chunk) {
-    const auto multiply = [&](const std::uint16_t* plane) {
-      const std::uint16_t* columns = plane + chunk * 16 * b.stride / sizeof *plane;
-      _tile_loadd(6, columns, b.stride);
-      _tile_dpbf16ps(0, 4, 6);
-      _tile_dpbf16ps(2, 5, 6);
-      if constexpr (kTwoColumns) {
-        _tile_loadd(7, columns + 32, b.stride);
-        _tile_dpbf16ps(1, 4, 7);
-        _tile_dpbf16ps(3, 5, 7);
-      }
-    };
     const auto load_rows = [&](const std::uint16_t* plane) {
       _tile_loadd(4, plane + 32 * chunk, a.stride);
       _tile_loadd(5, plane + 32 * chunk + 16 * a.stride / sizeof *plane, a.stride);
     };
+    const auto load_columns = [&](const std::uint16_t* plane) {
+      const std::uint16_t* columns = plane + chunk * 16 * b.stride / sizeof *plane;
+      _tile_loadd(6, columns, b.stride);
+      if constexpr (kTwoColumns) _tile_loadd(7, columns + 32, b.stride);
+    };
+    const auto multiply = [] {
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(2, 5, 6);
+      if constexpr (kTwoColumns) _tile_dpbf16ps(1, 4, 7);
+      if constexpr (kTwoColumns) _tile_dpbf16ps(3, 5, 7);
+    };
     load_rows(a.high);
-    multiply(b.high);
+    load_columns(b.high);
+    multiply();
     if constexpr (kPlanes == 2) {
-      multiply(b.low);
       load_rows(a.low);
-      multiply(b.high);
+      multiply();
+      load_rows(a.high);
+      load_columns(b.low);
+      multiply();
     }
   }
   _tile_stored(0, c, c_bytes);
@@ -116,29 +121,32 @@ struct TilePanel {
 template <std::size_t kPlanes>
 inline void multiply_panel(const TilePanel& panel) {
   const std::size_t n = panel.out.n_column_tiles;
-  const auto multiply = [&](const std::uint16_t* plane) {
+  constexpr bool kHasLow = kPlanes == 2;
+  const auto multiply = [&](const std::uint16_t* plane, auto by_low) {
+    constexpr bool kByLow = by_low.value;  // too
     _tile_loadd(6, plane, panel.b.stride);
     _tile_dpbf16ps(0, 4, 6);
+    if constexpr (kByLow) _tile_dpbf16ps(0, 5, 6);
     if (n > 1) {
       _tile_loadd(7, plane + 32, panel.b.stride);
       _tile_dpbf16ps(1, 4, 7);
+      if constexpr (kByLow) _tile_dpbf16ps(1, 5, 7);
     }
     if (n > 2) {
       _tile_loadd(6, plane + 64, panel.b.stride);
       _tile_dpbf16ps(2, 4, 6);
+      if constexpr (kByLow) _tile_dpbf16ps(2, 5, 6);
     }
     if (n > 3) {
       _tile_loadd(7, plane + 96, panel.b.stride);
       _tile_dpbf16ps(3, 4, 7);
+      if constexpr (kByLow) _tile_dpbf16ps(3, 5, 7);
     }
   };
   _tile_loadd(4, panel.a.high, panel.a.stride);
-  multiply(panel.b.high);
-  if constexpr (kPlanes == 2) {
-    multiply(panel.b.low);
-    _tile_loadd(4, panel.a.low, panel.a.stride);
-    multiply(panel.b.high);
-  }
+  if constexpr (kHasLow) _tile_loadd(5, panel.a.low, panel.a.stride);
+  multiply(panel.b.high, std::bool_constant<kHasLow>());
+  if constexpr (kHasLow) multiply(panel.b.low, std::false_type());
 }
 
 /// Products with the keys and values of a cache of type Kv, which is not F32; see attention.inl.h for what calls it.
@@ -272,20 +280,32 @@ class TileProducts {
     return {panel, panel + kPanel, kKvBlock * 4};
   }
 
-  /// Up to 32 elements of the cache as bfloat16; `scale` multiplies those of Q8_0.
+  /// 32 * n elements of the cache, side by side, as bfloat16; `scale(i, x)` multiplies 32 of Q8_0 from i on.
   template <typename Scale>
-  static void convert(const KvSource& source, std::size_t at, std::uint16_t* high, [[maybe_unused]] std::uint16_t* low,
-                      [[maybe_unused]] Scale scale) {
+  static void convert(const KvSource& source, std::size_t at, std::size_t n, std::uint16_t* high,
+                      [[maybe_unused]] std::uint16_t* low, [[maybe_unused]] Scale scale) {
     const Element* from = reinterpret_cast<const Element*>(source.data) + at;
-    if (at * sizeof(Element) % 64 == 0) prefetch_next(source, from);
-    if constexpr (Kv::kType == quant::DType::kBF16) {
-      __builtin_memcpy(high, from, 64);
-    } else if constexpr (Kv::kType == quant::DType::kF16) {
-      simd::split_f16_to_bf16(from, high, low);
-    } else {
-      simd::F32 x[2] = {Kv::load(from), Kv::load(from + 16)};
-      scale(x);
-      simd::split_to_bf16(x, high, low);
+    [[maybe_unused]] const auto through_floats = [&](std::size_t i) {
+      simd::F32 x[2] = {Kv::load(from + i), Kv::load(from + i + 16)};
+      if constexpr (kHasScales<Kv>) scale(i, x);
+      simd::split_to_bf16(x, high + i, low + i);
+    };
+    constexpr std::size_t kDistance = 10240;  // a head's blocks lie side by side; not whole pages, which share sets
+    [[maybe_unused]] std::uint32_t not_normal = 0;
+    for (std::size_t i = 0; i < 32 * n; i += 32) {
+      const auto* line = reinterpret_cast<const std::uint8_t*>(from + i);
+      if (i * sizeof(Element) % 64 == 0) __builtin_prefetch(line + kDistance, 0, 2);
+      if constexpr (Kv::kType == quant::DType::kBF16) {
+        __builtin_memcpy(high + i, from + i, 64);
+      } else if constexpr (Kv::kType == quant::DType::kF16) {
+        not_normal |= simd::split_f16_to_bf16(from + i, high + i, low + i);
+      } else {
+        through_floats(i);
+      }
+    }
+    if constexpr (Kv::kType == quant::DType::kF16) {
+      if (__builtin_expect(not_normal == 0, 1)) return;
+      for (std::size_t i = 0; i < 32 * n; i += 32) through_floats(i);
     }
   }
 
@@ -301,13 +321,11 @@ class TileProducts {
         clear_row(high, low, 4 * kKvBlock);
         continue;
       }
-      for (std::size_t v = 0; v < n_vectors; ++v) {  // two dimensions of sixteen positions
-        convert(keys, 2 * (pair * kKvBlock + 16 * v), high + 32 * v, low + 32 * v, [&](simd::F32(&x)[2]) {
-          const simd::F32 of_16 = simd::load_f16(scales + pair / (kKvScaleBlock / 2) * kKvBlock + 16 * v);
-          x[0] = simd::mul(x[0], simd::lower_twice(of_16));
-          x[1] = simd::mul(x[1], simd::upper_twice(of_16));
-        });
-      }
+      convert(keys, 2 * pair * kKvBlock, n_vectors, high, low, [&](std::size_t i, simd::F32(&x)[2]) {
+        const simd::F32 of_16 = simd::load_f16(scales + pair / (kKvScaleBlock / 2) * kKvBlock + i / 2);
+        x[0] = simd::mul(x[0], simd::lower_twice(of_16));
+        x[1] = simd::mul(x[1], simd::upper_twice(of_16));
+      });
     }
   }
 
@@ -322,13 +340,11 @@ class TileProducts {
         clear_row(high, low, 4 * n);
         continue;
       }
-      for (std::size_t d = 0; d < n; d += 16) {
-        convert(values, 2 * (pair * padded_ + begin + d), high + 2 * d, low + 2 * d, [&](simd::F32(&x)[2]) {
-          const simd::F32 scale = simd::splat_pair_f16(scales + (begin + d) / kKvScaleBlock * kKvBlock + 2 * pair);
-          x[0] = simd::mul(x[0], scale);
-          x[1] = simd::mul(x[1], scale);
-        });
-      }
+      convert(values, 2 * (pair * padded_ + begin), n / 16, high, low, [&](std::size_t i, simd::F32(&x)[2]) {
+        const simd::F32 scale = simd::splat_pair_f16(scales + (begin + i / 2) / kKvScaleBlock * kKvBlock + 2 * pair);
+        x[0] = simd::mul(x[0], scale);
+        x[1] = simd::mul(x[1], scale);
+      });
       if (2 * pair + 1 < values.n_positions) continue;
       for (std::size_t d = 0; d < n; ++d) high[2 * d + 1] = 0;
       if constexpr (kPlanes == 2) {
