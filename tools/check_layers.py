@@ -18,7 +18,7 @@ LAYERS = {
     "arch": 5, "pack": 5,
     "exec": 6,
     "engine": 7, "store": 7,
-    "speculate": 8,
+    "serve": 8, "speculate": 8,
     "bench": 9,
     "cli": 10,
 }

@@ -18,6 +18,7 @@ enum class ErrorCode : std::uint8_t {
   kInvalidFile,      ///< A file is not what it claims to be: truncated, inconsistent, out of range.
   kUnsupported,      ///< Well-formed, but this build does not know it.
   kLimitExceeded,    ///< A limit (context length, memory) would be passed.
+  kOverloaded,       ///< There is too much to do at the moment; it may work later.
   kIo,               ///< The operating system refused or failed.
   kInternal,         ///< Reported by a library where no better code fits.
 };

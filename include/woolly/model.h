@@ -37,9 +37,27 @@ class Engine {
   std::unique_ptr<Parts> parts_;
 };
 
+/// What a model takes of memory, in bytes.
+struct MemoryNeed {
+  std::uint64_t weights = 0;    ///< In memory of the process's own.
+  std::uint64_t mapped = 0;     ///< Of the mapped file (LoadOptions::map_file).
+  std::uint64_t workspace = 0;  ///< Of one family of sessions, however many it has.
+  std::uint64_t kv_slab = 0;    ///< Keys and values are taken in pieces of this size, ...
+  std::uint64_t tokens_of_slab = 0;  ///< ... each for so many positions.
+
+  /// Of the keys and values of so many positions.
+  [[nodiscard]] std::uint64_t kv_of(std::uint64_t n_tokens) const {
+    return (n_tokens + tokens_of_slab - 1) / tokens_of_slab * kv_slab;
+  }
+};
+
 /// Immutable and shared by its sessions.
 class Model {
  public:
+  /// What loading this file and creating a session would take; reads the header only.
+  static Result<MemoryNeed> need(Engine& engine, const std::filesystem::path& path, const LoadOptions& load = {},
+                                 const SessionOptions& session = {});
+
   /// Loads a GGUF file (any part of a split one) and packs its weights, or maps it: see LoadOptions. A file whose
   /// tokenizer cannot be used loads all the same: see `tokenizer()`.
   static Result<std::shared_ptr<const Model>> load(Engine& engine, const std::filesystem::path& path,

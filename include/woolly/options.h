@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "woolly/kv_budget.h"
 #include "woolly/tokenizer.h"
 
 namespace woolly {
@@ -35,6 +37,8 @@ struct SessionOptions {
   std::size_t chunk = 512;    ///< Tokens of a prompt that go through the model at once, 1 to kMaxChunk.
   KvType kv_type = KvType::kF16;
   std::size_t max_logit_rows = 1;  ///< Most rows of logits that one step may give.
+  /// What the keys and values of the whole family may take, with others'; none: as much as the system gives.
+  std::shared_ptr<KvBudget> kv_budget = nullptr;
 };
 
 /// How the next token is chosen. The defaults are those of `woolly run`; every penalty is off.

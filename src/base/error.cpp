@@ -14,6 +14,7 @@ std::string_view to_string(ErrorCode code) noexcept {
     case ErrorCode::kInvalidFile: return "invalid_file";
     case ErrorCode::kUnsupported: return "unsupported";
     case ErrorCode::kLimitExceeded: return "limit_exceeded";
+    case ErrorCode::kOverloaded: return "overloaded";
     case ErrorCode::kIo: return "io";
     case ErrorCode::kInternal: return "internal";
   }

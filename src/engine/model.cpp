@@ -28,22 +28,28 @@ std::uint64_t fingerprint_of(const gguf::File& file, const model::Spec& spec) {
   return hash;
 }
 
+os::Access access(const LoadOptions& options) { return options.map_file ? os::Access::kMap : os::Access::kRead; }
+
+/// Stages 3 and 4.
+Result<plan::Plan> make_plan(const gguf::File& file, const Engine::Parts& on, const LoadOptions& options) {
+  const plan::MatrixPlace place = options.map_file ? plan::MatrixPlace::kFile : plan::MatrixPlace::kPanels;
+  WOOLLY_TRY(const arch::Architecture* architecture, arch::find(file.metadata));
+  WOOLLY_TRY(model::Spec spec, architecture->read_spec(file.metadata));                  // 3 facts
+  plan::GraphBuilder builder(std::move(spec), file);
+  architecture->build(builder);
+  WOOLLY_TRY(plan::Graph graph, builder.finish());
+  return plan::compile(std::move(graph), *on.kernels, place);                            // 4 plan
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const Model>> Model::load(Engine& engine, const std::filesystem::path& path,
                                                  const LoadOptions& options) {
   Engine::Parts& on = engine.parts();
-  const os::Access access = options.map_file ? os::Access::kMap : os::Access::kRead;
-  const plan::MatrixPlace place = options.map_file ? plan::MatrixPlace::kFile : plan::MatrixPlace::kPanels;
-  WOOLLY_TRY(os::TensorSource source, os::TensorSource::open(path, access));             // 1 file bytes
+  WOOLLY_TRY(os::TensorSource source, os::TensorSource::open(path, access(options)));    // 1 file bytes
   WOOLLY_TRY(gguf::File file, gguf::load(source));                                       // 2 tensors
-  WOOLLY_TRY(const arch::Architecture* architecture, arch::find(file.metadata));
-  WOOLLY_TRY(model::Spec spec, architecture->read_spec(file.metadata));                  // 3 facts
-  const std::uint64_t fingerprint = fingerprint_of(file, spec);
-  plan::GraphBuilder builder(std::move(spec), file);
-  architecture->build(builder);
-  WOOLLY_TRY(plan::Graph graph, builder.finish());
-  WOOLLY_TRY(plan::Plan plan, plan::compile(std::move(graph), *on.kernels, place));      // 4 plan
+  WOOLLY_TRY(plan::Plan plan, make_plan(file, on, options));                             // 3 facts, 4 plan
+  const std::uint64_t fingerprint = fingerprint_of(file, plan.spec);
   WOOLLY_TRY(pack::Weights weights, pack::fulfil(plan, std::move(source), *on.pool));    // 5 packed weights
 
   auto tokenizer = text::load_tokenizer(file.metadata);
@@ -55,6 +61,21 @@ Result<std::shared_ptr<const Model>> Model::load(Engine& engine, const std::file
     parts->tokenizer_error = std::move(tokenizer).error();
   }
   return std::shared_ptr<const Model>(new Model(std::move(parts)));
+}
+
+Result<MemoryNeed> Model::need(Engine& engine, const std::filesystem::path& path, const LoadOptions& load,
+                               const SessionOptions& session) {
+  const Engine::Parts& on = engine.parts();
+  WOOLLY_TRY(const os::TensorSource source, os::TensorSource::open(path, access(load)));
+  WOOLLY_TRY(const gguf::File file, gguf::load(source));
+  WOOLLY_TRY(const plan::Plan plan, make_plan(file, on, load));
+  const exec::KvLayout layout = kv_layout(plan, session.kv_type);
+  const plan::Limits limits{session.chunk, session.max_logit_rows};
+  return MemoryNeed{.weights = plan.weight_bytes,
+                    .mapped = plan.mapped_bytes,
+                    .workspace = exec::Executor::workspace_bytes(plan, limits, on.pool->size()),
+                    .kv_slab = layout.slab_bytes(),
+                    .tokens_of_slab = exec::KvLayout::kSlabBlocks * kernels::kKvBlock};
 }
 
 Model::Model(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

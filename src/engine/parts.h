@@ -22,6 +22,9 @@ namespace woolly {
 /// The kernels of a type of the cache.
 [[nodiscard]] const kernels::KvKernels& kv_kernels(const kernels::KernelTable& table, KvType type);
 
+/// Where a model's keys and values of that type lie.
+[[nodiscard]] exec::KvLayout kv_layout(const plan::Plan& plan, KvType type);
+
 struct Engine::Parts {
   const kernels::KernelTable* kernels;
   std::unique_ptr<os::ThreadPool> pool;

@@ -101,6 +101,10 @@ const kernels::KvKernels& kv_kernels(const kernels::KernelTable& table, KvType t
   return *table.kv(quant::DType::kF16);
 }
 
+exec::KvLayout kv_layout(const plan::Plan& plan, KvType type) {
+  return {&kv_kernels(*plan.kernels, type), plan.spec.n_layers, plan.spec.n_kv_heads, plan.spec.head_dim};
+}
+
 Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> model, const SessionOptions& options) {
   const Model::Parts& of = model->parts();
   auto parts = std::make_unique<Parts>();
@@ -110,13 +114,11 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
   WOOLLY_CHECK(check_range("chunk", options.chunk, 1, kMaxChunk));
   WOOLLY_CHECK(check_range("max_logit_rows", options.max_logit_rows, 1, options.chunk));
 
-  const kernels::KernelTable& table = *of.plan.kernels;
-  const exec::KvLayout layout{&kv_kernels(table, options.kv_type), of.plan.spec.n_layers, of.plan.spec.n_kv_heads,
-                              of.plan.spec.head_dim};
+  const exec::KvLayout layout = kv_layout(of.plan, options.kv_type);
   const plan::Limits limits{options.chunk, options.max_logit_rows, parts->options.n_ctx};
   WOOLLY_TRY(parts->executor,
              exec::Executor::create(of.plan, of.weights, *of.engine->parts().pool, limits, layout));
-  parts->cache = std::make_shared<exec::KvCache>(layout);
+  parts->cache = std::make_shared<exec::KvCache>(layout, options.kv_budget);
   parts->sequence = std::make_unique<exec::Sequence>(parts->cache, parts->options.n_ctx);
   parts->storage = std::make_shared<StepStorage>();
   parts->storage->tokens.reserve(options.chunk);

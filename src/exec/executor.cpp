@@ -601,57 +601,84 @@ const plan::Limits& Executor::limits() const noexcept { return state_->limits; }
 
 void Executor::record_to(Recorder* recorder) noexcept { state_->recorder = recorder; }
 
+namespace {
+
+/// Where what `create` takes goes, in bytes.
+struct WorkspaceSizes {
+  ActLayout act{}, expert_act{};
+  std::size_t tile, slot_tile, attention, table_row, panel, angles;
+
+  WorkspaceSizes(const plan::Plan& plan, const plan::Limits& limits) {
+    std::size_t table_row_bytes = 0, panel_bytes = 0;
+    for (const plan::Step& step : plan.steps) {
+      const auto prepares = [&](plan::BufferId in) {
+        act.width = std::max(act.width, static_cast<std::size_t>(plan.buffers[in.index].width));
+      };
+      if (const auto* linear = std::get_if<plan::Linear>(&step.op)) prepares(linear->in);
+      if (const auto* route = std::get_if<plan::Route>(&step.op)) prepares(route->in);
+      if (const auto* embed = std::get_if<plan::Embed>(&step.op)) {
+        table_row_bytes = pack::Weights::row_scratch_bytes(plan.matrices[embed->table.index]);
+      }
+    }
+    if (plan.matrix_place == plan::MatrixPlace::kFile) {
+      for (const plan::PackedMatrix& matrix : plan.matrices) {
+        const auto n_cols = static_cast<std::size_t>(matrix.n_cols);
+        panel_bytes = std::max(panel_bytes, round_line(kernels::panel_bytes(matrix.tensor->type, n_cols)));
+      }
+    }
+    const model::Experts& experts = plan.spec.experts;
+    n_experts_used_ = experts.n_used;
+    expert_act.width = experts.ffn_dim;
+    tile = limits.max_rows * kPanelRows * sizeof(float);
+    slot_tile = std::max<std::size_t>(1, experts.n_used) * tile;
+    const std::size_t head_dim = plan.spec.head_dim;
+    attention = round_line(kernels::attention_scratch_floats(head_dim, head_dim) * sizeof(float));
+    table_row = round_line(table_row_bytes);
+    panel = panel_bytes;
+    angles = round_line(limits.max_rows * plan.spec.rope.n_rot * sizeof(float));
+    n_turnings_ = plan.spec.window_rope ? 2 : 1;
+  }
+
+  [[nodiscard]] std::size_t activations_of(std::size_t n_rows) const {
+    return std::max(n_rows * act.row_bytes(), n_rows * n_experts_used_ * expert_act.row_bytes());
+  }
+  [[nodiscard]] std::uint64_t all(const plan::WorkspaceLayout& buffers, const plan::Limits& limits,
+                                  std::size_t n_threads) const {
+    const std::size_t of_thread = slot_tile + tile + attention + table_row + panel + activations_of(kRedundantRows);
+    return buffers.bytes + activations_of(limits.max_rows) + n_turnings_ * angles + n_threads * of_thread;
+  }
+
+ private:
+  std::size_t n_experts_used_, n_turnings_;
+};
+
+}  // namespace
+
+std::uint64_t Executor::workspace_bytes(const plan::Plan& plan, const plan::Limits& limits, std::size_t n_threads) {
+  return WorkspaceSizes(plan, limits).all(plan::lay_out(plan, limits), limits, n_threads);
+}
+
 Result<std::unique_ptr<Executor>> Executor::create(const plan::Plan& plan, const pack::Weights& weights,
                                                    os::ThreadPool& pool, const plan::Limits& limits,
                                                    const KvLayout& layout) {
   auto state = std::make_unique<State>(plan, weights, pool, limits, layout);
   State& s = *state;
   const plan::WorkspaceLayout buffers = plan::lay_out(plan, limits);
-  std::size_t table_row_bytes = 0;
-  for (const plan::Step& step : plan.steps) {
-    const auto prepares = [&](plan::BufferId in) {
-      s.act.width = std::max(s.act.width, static_cast<std::size_t>(plan.buffers[in.index].width));
-    };
-    if (const auto* linear = std::get_if<plan::Linear>(&step.op)) prepares(linear->in);
-    if (const auto* route = std::get_if<plan::Route>(&step.op)) prepares(route->in);
-    if (const auto* embed = std::get_if<plan::Embed>(&step.op)) {
-      table_row_bytes = pack::Weights::row_scratch_bytes(plan.matrices[embed->table.index]);
-    }
-  }
-  std::size_t panel_bytes = 0;
-  if (plan.matrix_place == plan::MatrixPlace::kFile) {
-    for (const plan::PackedMatrix& matrix : plan.matrices) {
-      const auto n_cols = static_cast<std::size_t>(matrix.n_cols);
-      panel_bytes = std::max(panel_bytes, round_line(kernels::panel_bytes(matrix.tensor->type, n_cols)));
-    }
-  }
-  const std::size_t n_threads = pool.size();
-  const model::Experts& experts = plan.spec.experts;
-  const std::size_t n_slots = limits.max_rows * experts.n_used;
-  s.expert_act.width = experts.ffn_dim;
-  const auto activation_bytes_of = [&](std::size_t n_rows) {
-    return std::max(n_rows * s.act.row_bytes(), n_rows * experts.n_used * s.expert_act.row_bytes());
-  };
-  const std::size_t tile_bytes = limits.max_rows * kPanelRows * sizeof(float);
-  const std::size_t slot_tile_bytes = std::max(tile_bytes, n_slots * kPanelRows * sizeof(float));
-  const std::size_t head_dim = plan.spec.head_dim;
-  const std::size_t attention_bytes = round_line(kernels::attention_scratch_floats(head_dim, head_dim) * sizeof(float));
-  const std::size_t activation_bytes = activation_bytes_of(kRedundantRows);
-  const std::size_t thread_bytes =
-      slot_tile_bytes + tile_bytes + attention_bytes + round_line(table_row_bytes) + panel_bytes + activation_bytes;
+  const WorkspaceSizes sizes(plan, limits);
+  s.act = sizes.act;
+  s.expert_act = sizes.expert_act;
   s.turnings.push_back({&plan.spec.rope, {}});
   if (plan.spec.window_rope) s.turnings.push_back({&*plan.spec.window_rope, {}});
-  const std::size_t angle_bytes = round_line(limits.max_rows * plan.spec.rope.n_rot * sizeof(float));
-  const std::uint64_t bytes =
-      buffers.bytes + activation_bytes_of(limits.max_rows) + s.turnings.size() * angle_bytes + n_threads * thread_bytes;
-  WOOLLY_TRY(s.workspace, os::Memory::reserve(bytes, "workspace"));
+  const std::size_t n_threads = pool.size();
+  const model::Experts& experts = plan.spec.experts;
+  WOOLLY_TRY(s.workspace, os::Memory::reserve(sizes.all(buffers, limits, n_threads), "workspace"));
 
   std::byte* at = s.workspace.data();
   s.steps = bind(plan, weights, buffers, at);
   s.logits = reinterpret_cast<const float*>(at + buffers.offsets[plan.logits.index]);
   at += buffers.bytes;
-  s.shared.activations = std::exchange(at, at + activation_bytes_of(limits.max_rows));
-  for (State::Turning& turning : s.turnings) turning.angles = reinterpret_cast<float*>(std::exchange(at, at + angle_bytes));
+  s.shared.activations = std::exchange(at, at + sizes.activations_of(limits.max_rows));
+  for (State::Turning& turning : s.turnings) turning.angles = reinterpret_cast<float*>(std::exchange(at, at + sizes.angles));
 
   const std::size_t columns_of_row = 1 + experts.n_used;
   s.column_storage.resize(kernels::kActFormats * columns_of_row * (limits.max_rows + n_threads * kRedundantRows));
@@ -664,12 +691,12 @@ Result<std::unique_ptr<Executor>> Executor::create(const plan::Plan& plan, const
   give(s.shared, limits.max_rows);
   s.scratch.resize(n_threads);
   for (Scratch& scratch : s.scratch) {
-    scratch.tiles[0] = reinterpret_cast<float*>(std::exchange(at, at + slot_tile_bytes));
-    scratch.tiles[1] = reinterpret_cast<float*>(std::exchange(at, at + tile_bytes));
-    scratch.attention = reinterpret_cast<float*>(std::exchange(at, at + attention_bytes));
-    scratch.row = std::exchange(at, at + round_line(table_row_bytes));
-    scratch.panel = reinterpret_cast<std::uint8_t*>(std::exchange(at, at + panel_bytes));
-    scratch.inputs.activations = std::exchange(at, at + activation_bytes);
+    scratch.tiles[0] = reinterpret_cast<float*>(std::exchange(at, at + sizes.slot_tile));
+    scratch.tiles[1] = reinterpret_cast<float*>(std::exchange(at, at + sizes.tile));
+    scratch.attention = reinterpret_cast<float*>(std::exchange(at, at + sizes.attention));
+    scratch.row = std::exchange(at, at + sizes.table_row);
+    scratch.panel = reinterpret_cast<std::uint8_t*>(std::exchange(at, at + sizes.panel));
+    scratch.inputs.activations = std::exchange(at, at + sizes.activations_of(kRedundantRows));
     give(scratch.inputs, kRedundantRows);
   }
 

@@ -24,6 +24,9 @@ class Executor {
                                                   const KvLayout& layout);
   ~Executor();
 
+  /// The memory that `create` takes, in bytes.
+  static std::uint64_t workspace_bytes(const plan::Plan& plan, const plan::Limits& limits, std::size_t n_threads);
+
   [[nodiscard]] const plan::Limits& limits() const noexcept;
 
   /// Times every run from here on; nullptr, as in the beginning, times none. `recorder` is borrowed, and made for the

@@ -40,9 +40,23 @@ void KvCache::expect(std::size_t n) {
   free_.reserve(n_slabs * KvLayout::kSlabBlocks);
 }
 
+KvCache::~KvCache() {
+  if (budget_ != nullptr) budget_->give_back(slabs_.size() * layout_.slab_bytes());
+}
+
 Result<std::uint32_t> KvCache::take() {
   if (free_.empty()) {
-    WOOLLY_TRY(os::Memory slab, os::Memory::reserve(layout_.slab_bytes(), "keys and values"));
+    if (budget_ != nullptr && !budget_->take(layout_.slab_bytes())) {
+      return Error{ErrorCode::kLimitExceeded,
+                   fmt::format("keys and values take {} bytes, {} more exceed the limit of {}", budget_->taken(),
+                               layout_.slab_bytes(), budget_->limit())};
+    }
+    auto reserved = os::Memory::reserve(layout_.slab_bytes(), "keys and values");
+    if (!reserved) {
+      if (budget_ != nullptr) budget_->give_back(layout_.slab_bytes());
+      return std::move(reserved).error();
+    }
+    os::Memory slab = std::move(reserved).value();
     slab.populate();  // once for hundreds of tokens, which then meet no page fault
     slabs_.push_back(std::move(slab));
     for (std::size_t i = KvLayout::kSlabBlocks; i > 0; --i) {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/checked.h"
@@ -19,6 +20,7 @@
 #include "model/spec.h"
 #include "os/memory.h"
 #include "woolly/error.h"
+#include "woolly/kv_budget.h"
 
 namespace woolly::exec {
 
@@ -52,7 +54,11 @@ struct KvLayout {
 /// The blocks of one model's sequences. Memory is taken in slabs as it is needed.
 class KvCache {
  public:
-  explicit KvCache(const KvLayout& layout) : layout_(layout) {}
+  explicit KvCache(const KvLayout& layout, std::shared_ptr<KvBudget> budget = nullptr)
+      : layout_(layout), budget_(std::move(budget)) {}
+  ~KvCache();
+  KvCache(const KvCache&) = delete;
+  KvCache& operator=(const KvCache&) = delete;
 
   [[nodiscard]] const KvLayout& layout() const noexcept { return layout_; }
 
@@ -61,7 +67,7 @@ class KvCache {
   /// Takes back what `expect` was told, as a sequence goes.
   void no_longer_expect(std::size_t n) noexcept { n_expected_ -= n; }
 
-  /// A block with a count of one; kLimitExceeded where the system gives no memory.
+  /// A block with a count of one; kLimitExceeded where the budget is used up or the system gives no memory.
   Result<std::uint32_t> take();
   void retain(std::uint32_t block) noexcept { ++counts_[block]; }
   void release(std::uint32_t block) noexcept;
@@ -74,6 +80,7 @@ class KvCache {
 
  private:
   KvLayout layout_;
+  std::shared_ptr<KvBudget> budget_;  ///< nullptr: none.
   std::vector<os::Memory> slabs_;
   std::vector<std::uint32_t> counts_;  ///< By block; 0: free.
   std::vector<std::uint32_t> free_;

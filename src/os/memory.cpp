@@ -4,10 +4,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -98,14 +100,61 @@ void Memory::discard(std::uint64_t offset, std::uint64_t bytes) noexcept {
   }
 }
 
-std::uint64_t available_memory() {
-  std::ifstream file("/proc/meminfo");
+namespace {
+
+std::uint64_t available_memory(const std::filesystem::path& root) {
+  std::ifstream file(root / "proc/meminfo");
   std::string word;
   while (file >> word) {
     std::uint64_t kibibytes = 0;
     if (word == "MemAvailable:" && file >> kibibytes) return kibibytes << 10U;
   }
   return 0;
+}
+
+/// The number that a file of a cgroup holds; none where there is no such file, or it says "max".
+std::optional<std::uint64_t> number_in(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::uint64_t number = 0;
+  return file >> number ? std::optional(number) : std::nullopt;
+}
+
+/// What the group at `mount`/`group` and those above it leave, by the names that this version of cgroups has.
+std::uint64_t left_in_groups(const std::filesystem::path& mount, const std::filesystem::path& group, const char* limit,
+                             const char* usage) {
+  std::uint64_t least = UINT64_MAX;
+  std::filesystem::path at = mount;
+  const auto look = [&] {
+    const auto most = number_in(at / limit), used = number_in(at / usage);
+    if (most && used) least = std::min(least, *most - std::min(*most, *used));
+  };
+  look();
+  for (const auto& name : group.relative_path()) {
+    at /= name;
+    look();
+  }
+  return least;
+}
+
+}  // namespace
+
+std::uint64_t available_memory() { return available_memory("/"); }
+
+std::uint64_t memory_to_use(const std::filesystem::path& root) {
+  std::uint64_t left = available_memory(root);
+  std::ifstream memberships(root / "proc/self/cgroup");
+  for (std::string line; std::getline(memberships, line);) {  // "hierarchy:controller,controller:/group"
+    const std::size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1), group = line.substr(second + 1);
+    const std::filesystem::path mounts = root / "sys/fs/cgroup";
+    if (controllers.empty()) {
+      left = std::min(left, left_in_groups(mounts, group, "memory.max", "memory.current"));
+    } else if (("," + controllers + ",").find(",memory,") != std::string::npos) {
+      left = std::min(left, left_in_groups(mounts / "memory", group, "memory.limit_in_bytes", "memory.usage_in_bytes"));
+    }
+  }
+  return left / 5 * 4;
 }
 
 }  // namespace woolly::os

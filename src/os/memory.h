@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 
 #include "woolly/error.h"
 
@@ -39,5 +40,9 @@ class Memory {
 /// The bytes that programs can still take without swapping, as the system estimates it (MemAvailable); 0 where it does
 /// not say.
 std::uint64_t available_memory();
+
+/// What a program may plan to take unless it is told otherwise: 80 % of what is available, or of what this process's memory
+/// cgroup has left where that is less. `root` holds proc and sys, for tests.
+std::uint64_t memory_to_use(const std::filesystem::path& root = "/");
 
 }  // namespace woolly::os

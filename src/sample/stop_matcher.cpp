@@ -66,6 +66,7 @@ std::string_view StopMatcher::push(std::string_view piece) {
     at_ = step(at_, byte);
     if (const std::size_t match = nodes_[at_].match; match > 0) {
       found_ = true;
+      match_ = ready_.substr(ready_.size() - match);
       ready_.resize(ready_.size() - match);
       return ready_;
     }

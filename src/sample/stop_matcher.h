@@ -28,6 +28,8 @@ class StopMatcher {
 
   /// Whether a stop string has been found.
   [[nodiscard]] bool found() const noexcept { return found_; }
+  /// The stop string that was found.
+  [[nodiscard]] const std::string& match() const noexcept { return match_; }
 
  private:
   using NodeIndex = std::uint32_t;
@@ -53,6 +55,7 @@ class StopMatcher {
   NodeIndex at_ = kRoot;
   std::string held_;  // the last nodes_[at_].depth bytes of the text
   std::string ready_;
+  std::string match_;
   bool found_ = false;
 };
 
