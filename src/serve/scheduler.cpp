@@ -438,6 +438,7 @@ class Scheduler::Impl {
     if (!job->tokens.empty()) return loaded;
     loaded->keep_alive = job->request.keep_alive.value_or(options_.keep_alive);
     loaded->idle_since = Clock::now();
+    publish();  // who hears that it is loaded may ask at once what is
     finish(*job, FinishReason::kStop);
     job.reset();
     return nullptr;
