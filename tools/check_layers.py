@@ -18,8 +18,8 @@ LAYERS = {
     "arch": 5, "pack": 5,
     "exec": 6,
     "engine": 7, "store": 7,
-    "serve": 8, "speculate": 8,
-    "bench": 9,
+    "serve": 8, "http": 8, "speculate": 8,
+    "bench": 9, "server": 9,
     "cli": 10,
 }
 

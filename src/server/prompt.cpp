@@ -1,0 +1,107 @@
+#include "server/prompt.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <utility>
+
+namespace woolly::server {
+namespace {
+
+constexpr std::string_view kLatest = ":latest";
+
+/// Tokens that generation can go on from.
+Result<std::vector<TokenId>> encode(const Tokenizer& tokenizer, std::string_view text, bool with_control_tokens) {
+  std::vector<TokenId> tokens = tokenizer.encode(text, {.add_special = true, .parse_special = with_control_tokens});
+  // A text that begins with BOS has it twice now.
+  if (tokens.size() > 1 && tokens[0] == tokenizer.bos() && tokens[1] == tokens[0]) tokens.erase(tokens.begin());
+  // An EOS that the file asks for after a text would end what is to be continued.
+  if (!tokens.empty() && tokens.back() == tokenizer.eos() && tokenizer.model_name() != "bert") tokens.pop_back();
+  if (tokens.empty() && tokenizer.bos()) tokens.push_back(*tokenizer.bos());
+  if (tokens.empty()) {
+    return Error{ErrorCode::kInvalidArgument, "the prompt is empty, and the model has no BOS token to begin with"};
+  }
+  return tokens;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const serve::Card>> find_model(serve::Catalogue& catalogue, std::string_view name) {
+  auto card = catalogue.find(name);
+  if (card || card.error().code != ErrorCode::kNotFound || !name.ends_with(kLatest)) return card;
+  auto without = catalogue.find(name.substr(0, name.size() - kLatest.size()));
+  return without ? std::move(without) : std::move(card);
+}
+
+Result<std::vector<TokenId>> chat_tokens(const serve::Card& card, const Conversation& conversation) {
+  if (!card.template_text.empty()) {
+    return Error{ErrorCode::kUnsupported,
+                 fmt::format("model \"{}\" has a chat template, which is not supported", card.name)};
+  }
+  std::string text;
+  for (const Json& message : conversation.messages) {
+    if (&message != &conversation.messages.front()) text += '\n';
+    text += get_string(message, "content");
+  }
+  return encode(*card.tokenizer, text, false);
+}
+
+Result<std::vector<TokenId>> raw_tokens(const serve::Card& card, std::string_view text) {
+  return encode(*card.tokenizer, text, true);
+}
+
+Result<std::string> read_content(const Json& content, std::string_view path) {
+  if (content.is_string()) return content.get<std::string>();
+  if (!content.is_array()) return field_error("", path, describe(content), "a string or an array of text blocks");
+  std::string text;
+  for (std::size_t i = 0; i < content.size(); ++i) {
+    const Json& block = content[i];
+    const std::string block_path = fmt::format("{}.{}.", path, i);
+    if (!block.is_object()) return field_error(path, fmt::format(".{}", i), describe(block), "an object");
+    static constexpr Field kFields[] = {{"type", FieldType::kString, kAnyNumber, true}};
+    WOOLLY_CHECK(check_fields(block, kFields, block_path));
+    if (const std::string type = get_string(block, "type"); type != "text") {
+      return Error{ErrorCode::kInvalidArgument,
+                   fmt::format("{}type: {}, which is not supported; allowed is \"text\"", block_path, quote(type))};
+    }
+    static constexpr Field kTextFields[] = {{"text", FieldType::kString, kAnyNumber, true}};
+    WOOLLY_CHECK(check_fields(block, kTextFields, block_path));
+    if (i > 0) text += '\n';
+    text += get_string(block, "text");
+  }
+  return text;
+}
+
+Result<Json> read_messages(const Json& request, const MessageRules& rules) {
+  static constexpr Field kFields[] = {{"role", FieldType::kString, kAnyNumber, true},
+                                      {"reasoning_content", FieldType::kString}};
+  const Json* messages = find(request, "messages");
+  Json read = Json::array();
+  for (std::size_t i = 0; messages != nullptr && i < messages->size(); ++i) {
+    const Json& message = (*messages)[i];
+    const std::string path = fmt::format("messages.{}.", i);
+    if (!message.is_object()) return field_error("messages.", std::to_string(i), describe(message), "an object");
+    WOOLLY_CHECK(check_fields(message, rules.fields, path));
+    WOOLLY_CHECK(check_fields(message, kFields, path));
+    const std::string role = get_string(message, "role");
+    if (std::ranges::find(rules.roles, role) == rules.roles.end()) {
+      return field_error(path, "role", quote(role), fmt::format("{}", fmt::join(rules.roles, ", ")));
+    }
+    const Json* found = find(message, "content");
+    if (found == nullptr) return field_error(path, "content", "missing", "a string or an array of text blocks");
+    WOOLLY_TRY(std::string content, read_content(*found, path + "content"));
+    // OpenAI's newer name of the same.
+    Json& added =
+        read.emplace_back(Json{{"role", role == "developer" ? "system" : role}, {"content", std::move(content)}});
+    if (const Json* reasoning = find(message, "reasoning_content")) added["reasoning_content"] = *reasoning;
+  }
+  return read;
+}
+
+std::int64_t now_s() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace woolly::server
