@@ -151,11 +151,20 @@ inline std::uint32_t split_f16_to_bf16(const std::uint16_t* p, std::uint16_t* hi
   return _mm512_testn_epi16_mask(_mm512_add_epi16(moved, _mm512_set1_epi16(1 << 7)), _mm512_set1_epi16(0x1E << 7));
 }
 
-/// The same two binary16 numbers, as floats, in every pair of lanes.
-inline F32 splat_pair_f16(const std::uint16_t* p) {
-  int pair;
-  __builtin_memcpy(&pair, p, sizeof pair);
-  return {_mm512_cvtph_ps(_mm256_set1_epi32(pair))};
+/// 32 int8 numbers times `even` and `odd` in turn, which hold 2^-24 of their scales, as sums of two of bfloat16 as above.
+inline void split_s8_to_bf16(const std::int8_t* p, F32 even, F32 odd, std::uint16_t* high, std::uint16_t* low) {
+  const __m512i pairs = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  const __m512i top = _mm512_set1_epi32(static_cast<int>(0xFF000000U)), mask = _mm512_set1_epi32(static_cast<int>(0xFFFF0000U));
+  // Each in the top byte of a lane, which is 2^24 times it.
+  const __m512 x0 = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_slli_epi32(pairs, 24)), even.v);
+  const __m512 x1 = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_and_si512(_mm512_slli_epi32(pairs, 16), top)), odd.v);
+  const auto cut = [&](__m512 x) { return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x), mask)); };
+  const auto store_pairs = [&](std::uint16_t* to, __m512 a, __m512 b) {  // bits of b where the mask is set, of a elsewhere
+    const __m512i of_a = _mm512_srli_epi32(_mm512_castps_si512(a), 16);
+    _mm512_storeu_si512(to, _mm512_ternarylogic_epi32(mask, _mm512_castps_si512(b), of_a, 0xCA));
+  };
+  store_pairs(high, x0, x1);
+  store_pairs(low, _mm512_sub_ps(x0, cut(x0)), _mm512_sub_ps(x1, cut(x1)));
 }
 
 inline void store_bytes(std::uint8_t* p, Bytes a) { _mm512_store_si512(p, a.v); }

@@ -174,6 +174,7 @@ class TileProducts {
   void begin_split() { clear(scratch_.split_out, task_.n_queries * padded_); }
 
   void score(const KvSource& keys, std::size_t slot) {
+    if constexpr (kHasScales<Kv>) load_scales(key_scales<Kv>(keys.data, task_.head_dim), task_.head_dim);
     const std::size_t n_tiles = (keys.n_positions + 15) / 16, n_chunks = key_dim_ / 32;
     const bool is_converted = kPlanes == 2 || key_dim_ != task_.head_dim;
     float* scores = scratch_.scores + slot * kKvBlock;
@@ -223,6 +224,7 @@ class TileProducts {
         simd::store(out + d, simd::mul(simd::load(out + d), simd::splat(shrink[c])));
       }
     }
+    if constexpr (kHasScales<Kv>) load_scales(value_scales<Kv>(values.data, task_.value_dim), task_.value_dim);
     const std::size_t n_chunks = (values.n_positions + 31) / 32, n_tiles = padded_ / 16;
     // What was never written must not be multiplied, not even by zero.
     const bool is_converted = kPlanes == 2 || values.n_positions < kKvBlock;
@@ -280,16 +282,23 @@ class TileProducts {
     return {panel, panel + kPanel, kKvBlock * 4};
   }
 
-  /// 32 * n elements of the cache, side by side, as bfloat16; `scale(i, x)` multiplies 32 of Q8_0 from i on.
+  /// Of a block, 2^-24 times, as floats.
+  void load_scales(const std::uint16_t* scales, std::size_t dim) const {
+    for (std::size_t i = 0; i < kv_scale_bytes(Kv::kType, dim) / 2; i += 16) {
+      simd::store(scratch_.scales + i, simd::mul(simd::load_f16(scales + i), simd::splat(0x1p-24F)));
+    }
+  }
+
+  /// What load_scales gave, of those that are first and second in their pairs.
+  struct PairScales {
+    simd::F32 first, second;
+  };
+
+  /// 32 * n elements of the cache, side by side, as bfloat16; `scale_of(i)` gives the scales of 32 from i on.
   template <typename Scale>
   static void convert(const KvSource& source, std::size_t at, std::size_t n, std::uint16_t* high,
-                      [[maybe_unused]] std::uint16_t* low, [[maybe_unused]] Scale scale) {
+                      [[maybe_unused]] std::uint16_t* low, [[maybe_unused]] Scale scale_of) {
     const Element* from = reinterpret_cast<const Element*>(source.data) + at;
-    [[maybe_unused]] const auto through_floats = [&](std::size_t i) {
-      simd::F32 x[2] = {Kv::load(from + i), Kv::load(from + i + 16)};
-      if constexpr (kHasScales<Kv>) scale(i, x);
-      simd::split_to_bf16(x, high + i, low + i);
-    };
     constexpr std::size_t kDistance = 10240;  // a head's blocks lie side by side; not whole pages, which share sets
     [[maybe_unused]] std::uint32_t not_normal = 0;
     for (std::size_t i = 0; i < 32 * n; i += 32) {
@@ -300,18 +309,21 @@ class TileProducts {
       } else if constexpr (Kv::kType == quant::DType::kF16) {
         not_normal |= simd::split_f16_to_bf16(from + i, high + i, low + i);
       } else {
-        through_floats(i);
+        const PairScales scales = scale_of(i);
+        simd::split_s8_to_bf16(from + i, scales.first, scales.second, high + i, low + i);
       }
     }
     if constexpr (Kv::kType == quant::DType::kF16) {
       if (__builtin_expect(not_normal == 0, 1)) return;
-      for (std::size_t i = 0; i < 32 * n; i += 32) through_floats(i);
+      for (std::size_t i = 0; i < 32 * n; i += 32) {
+        simd::F32 x[2] = {Kv::load(from + i), Kv::load(from + i + 16)};
+        simd::split_to_bf16(x, high + i, low + i);
+      }
     }
   }
 
   /// Sixteen pairs of dimensions from `first` on, of all positions.
   void convert_keys(const KvSource& keys, std::size_t first, const TileOperand& to) const {
-    const std::uint16_t* scales = key_scales<Kv>(keys.data, task_.head_dim);
     const std::size_t n_pairs = padded_key_dim(task_.head_dim) / 2, n_vectors = (keys.n_positions + 15) / 16;
     for (std::size_t row = 0; row < 16; ++row) {
       const std::size_t pair = first + row;
@@ -321,17 +333,15 @@ class TileProducts {
         clear_row(high, low, 4 * kKvBlock);
         continue;
       }
-      convert(keys, 2 * pair * kKvBlock, n_vectors, high, low, [&](std::size_t i, simd::F32(&x)[2]) {
-        const simd::F32 of_16 = simd::load_f16(scales + pair / (kKvScaleBlock / 2) * kKvBlock + i / 2);
-        x[0] = simd::mul(x[0], simd::lower_twice(of_16));
-        x[1] = simd::mul(x[1], simd::upper_twice(of_16));
+      convert(keys, 2 * pair * kKvBlock, n_vectors, high, low, [&](std::size_t i) -> PairScales {
+        const simd::F32 of_16 = simd::load(scratch_.scales + 2 * pair / kKvScaleBlock * kKvBlock + i / 2);
+        return {of_16, of_16};
       });
     }
   }
 
   /// Sixteen pairs of positions from `first` on, of dimensions [begin, begin + n).
   void convert_values(const KvSource& values, std::size_t first, std::size_t begin, std::size_t n, const TileOperand& to) const {
-    const std::uint16_t* scales = value_scales<Kv>(values.data, task_.value_dim);
     for (std::size_t row = 0; row < 16; ++row) {
       const std::size_t pair = first + row;
       std::uint16_t* high = row_of(to.high, row, to.stride);
@@ -340,10 +350,9 @@ class TileProducts {
         clear_row(high, low, 4 * n);
         continue;
       }
-      convert(values, 2 * (pair * padded_ + begin), n / 16, high, low, [&](std::size_t i, simd::F32(&x)[2]) {
-        const simd::F32 scale = simd::splat_pair_f16(scales + (begin + i / 2) / kKvScaleBlock * kKvBlock + 2 * pair);
-        x[0] = simd::mul(x[0], scale);
-        x[1] = simd::mul(x[1], scale);
+      convert(values, 2 * (pair * padded_ + begin), n / 16, high, low, [&](std::size_t i) -> PairScales {
+        const float* of_pair = scratch_.scales + (begin + i / 2) / kKvScaleBlock * kKvBlock + 2 * pair;
+        return {simd::splat(of_pair[0]), simd::splat(of_pair[1])};
       });
       if (2 * pair + 1 < values.n_positions) continue;
       for (std::size_t d = 0; d < n; ++d) high[2 * d + 1] = 0;
