@@ -62,7 +62,8 @@ void attend(const AttentionTask& task) noexcept {
   const std::size_t at_once = blocks_at_once(n), n_blocks = (n_keys + kKvBlock - 1) / kKvBlock;
   for (std::size_t begin = first_key / kKvSplit * kKvSplit; begin < n_keys; begin += kKvSplit) {
     const std::size_t end = begin + kKvSplit < n_keys ? begin + kKvSplit : n_keys;
-    Softmax state[kMaxQueries];
+    Softmax state[kMaxQueries];  // few are used as a rule: the others are left alone
+    for (std::size_t c = 0; c < n; ++c) state[c] = Softmax::none();
     bool sees_any[kMaxQueries] = {};
     products.begin_split();
     const std::size_t first_block = (begin > first_key ? begin : first_key) / kKvBlock;

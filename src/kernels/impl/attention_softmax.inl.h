@@ -20,8 +20,11 @@ inline float prepare_scores(const AttentionTask& task, Visible visible, float* s
 
 /// What is known of a query's scores so far.
 struct Softmax {
-  float max = -__builtin_inff();
-  simd::F32 sum = simd::splat(0.0F);  ///< Of weights 2^(score - max), in sixteen lanes.
+  float max;
+  simd::F32 sum;  ///< Of weights 2^(score - max), in sixteen lanes.
+
+  /// Nothing yet.
+  static Softmax none() { return {-__builtin_inff(), simd::splat(0.0F)}; }
 
   /// Takes a block's largest score into account; returns the factor by which what was before shrinks.
   float rise(float block_max) {
