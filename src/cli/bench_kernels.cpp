@@ -97,7 +97,7 @@ KernelArguments::KernelArguments() {
   options_.shapes = {{4096, 4096}};
   options_.columns = {1, 2, 4, 8, 32, 512};
   attention_.head_dims = {64, 128};
-  attention_.queries = {1, 4, 64};
+  attention_.queries = {1, 4, kernels::kMaxQueries};
   attention_.keys = {512, 4096};
 }
 

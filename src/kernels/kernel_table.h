@@ -91,14 +91,14 @@ struct AttentionTask {
 };
 
 /// Query vectors that share one pass over keys and values.
-inline constexpr std::size_t kMaxQueries = 64;
+inline constexpr std::size_t kMaxQueries = 128;
 
 /// Enough for the queries, a block's keys or values in another type, scores and outputs; see attention.inl.h.
 static constexpr std::size_t attention_scratch_floats(std::size_t head_dim, std::size_t value_dim) {
   const std::size_t key_dim = (head_dim + 31) / 32 * 32, padded = (value_dim + 31) / 32 * 32;
   const std::size_t wider = key_dim > padded ? key_dim : padded;
-  return kMaxQueries * (key_dim + 2 * wider + 2 * kKvBlock + 3 * padded) + wider / kKvScaleBlock * 2 * kKvBlock +
-         6 * 16 * kKvBlock;
+  return kMaxQueries * (key_dim + 2 * kKvBlock + 3 * padded) + 2 * kKvBlock * wider +
+         wider / kKvScaleBlock * 2 * kKvBlock + 6 * 16 * kKvBlock;
 }
 
 /// One type of the key-value cache: F32, F16, BF16 or Q8_0.

@@ -97,7 +97,7 @@ TEST_F(BenchKernelsTest, BenchKernels_WrongFlagsAreOneClearLine) {
       {{"--calls", "--types", "F32"}, 2, {"--types", "--calls"}},
       {{"--attention", "--types", "Q4_K"}, 1, {"Q4_K", "allowed are F32, F16, BF16, Q8_0"}},
       {{"--attention", "--heads", "0"}, 2, {"--heads", "\"0\"", "from 1 to 1024"}},
-      {{"--attention", "--queries", "4,65"}, 2, {"--queries", "\"65\"", "from 1 to 64"}},
+      {{"--attention", "--queries", "4,129"}, 2, {"--queries", "\"129\"", "from 1 to 128"}},
       {{"--attention", "--keys", "x"}, 2, {"--keys", "\"x\"", "from 1 to 1048576"}},
       {{"--attention", "--columns", "1"}, 2, {"--columns", "--attention"}},
       {{"--attention", "--calls"}, 2, {"--calls", "--attention"}},

@@ -180,7 +180,7 @@ INSTANTIATE_TEST_SUITE_P(Kernels, AttentionVariants,
                                          Variant{.window = 500}, Variant{.soft_cap = 0.5F}, Variant{.has_sinks = true},
                                          Variant{.window = 70, .soft_cap = 2.0F, .has_sinks = true}));
 
-TEST(Attention, SixtyFourQueriesAtOnce) {
+TEST(Attention, AsManyQueriesAtOnceAsThereMayBe) {
   for (const kernels::KernelTable* table : kernels::available_tables()) {
     for (const kernels::KvKernels* kv : types_of(*table)) {
       SCOPED_TRACE(testing::Message() << table->name << ", " << quant::info(kv->type).name);
