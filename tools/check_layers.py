@@ -33,6 +33,7 @@ THIRD_PARTY = {
     "curl": ("CURL::", lambda folder: folder == "store"),
     "openssl": ("OpenSSL::", lambda folder: folder == "store"),
     "oneapi": ("DNNL::", lambda folder: folder == "bench"),
+    "boost": ("Boost::", lambda folder: folder == "http"),
     "CLI": ("CLI11::", lambda folder: folder == "cli"),
 }
 
