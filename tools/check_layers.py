@@ -12,7 +12,7 @@ import sys
 LAYERS = {
     "base": 0,
     "os": 1, "quant": 1, "simd": 1,
-    "gguf": 2,
+    "chat": 2, "gguf": 2,
     "kernels": 3, "model": 3, "text": 3,
     "plan": 4, "sample": 4,
     "arch": 5, "pack": 5,

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <compare>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,12 @@ struct EncodeOptions {
   bool parse_special = false;
 };
 
+/// A part of a text, in which control tokens are recognised or not.
+struct TextPart {
+  std::string_view text;
+  bool parse_special;
+};
+
 /// Immutable after construction; any number of threads may call it at once.
 class Tokenizer {
  public:
@@ -32,6 +39,10 @@ class Tokenizer {
   /// The tokens of `text`, any bytes at all; invalid UTF-8 is taken as U+FFFD where the model has no bytes for it.
   /// Linear time (the merges add a logarithm).
   [[nodiscard]] virtual std::vector<TokenId> encode(std::string_view text, EncodeOptions options) const = 0;
+
+  /// The tokens of the parts as one text: ordinary text merges across their borders, but a control token is recognised
+  /// only where all of its bytes stand in parts that allow it.
+  [[nodiscard]] virtual std::vector<TokenId> encode(std::span<const TextPart> parts, bool add_special) const = 0;
 
   /// The bytes that `token` stands for in running text: a whole character or a part of one; empty for control tokens
   /// unless `show_special`. `token` must be below `vocab_size()`. The view lives as long as the tokenizer.

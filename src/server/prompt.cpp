@@ -4,8 +4,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
+
+#include "chat/template.h"
 
 namespace woolly::server {
 namespace {
@@ -13,8 +17,8 @@ namespace {
 constexpr std::string_view kLatest = ":latest";
 
 /// Tokens that generation can go on from.
-Result<std::vector<TokenId>> encode(const Tokenizer& tokenizer, std::string_view text, bool with_control_tokens) {
-  std::vector<TokenId> tokens = tokenizer.encode(text, {.add_special = true, .parse_special = with_control_tokens});
+Result<std::vector<TokenId>> encode(const Tokenizer& tokenizer, std::span<const TextPart> parts) {
+  std::vector<TokenId> tokens = tokenizer.encode(parts, true);
   // A text that begins with BOS has it twice now.
   if (tokens.size() > 1 && tokens[0] == tokenizer.bos() && tokens[1] == tokens[0]) tokens.erase(tokens.begin());
   // An EOS that the file asks for after a text would end what is to be continued.
@@ -36,20 +40,32 @@ Result<std::shared_ptr<const serve::Card>> find_model(serve::Catalogue& catalogu
 }
 
 Result<std::vector<TokenId>> chat_tokens(const serve::Card& card, const Conversation& conversation) {
-  if (!card.template_text.empty()) {
-    return Error{ErrorCode::kUnsupported,
-                 fmt::format("model \"{}\" has a chat template, which is not supported", card.name)};
+  const Tokenizer& tokenizer = *card.tokenizer;
+  WOOLLY_TRY(const chat::Template chat_template, chat::Template::parse(card.template_text));
+  const auto spelled = [&](std::optional<TokenId> token) {
+    return token ? std::string(tokenizer.piece(*token, true)) : std::string();
+  };
+  chat::Conversation given{.messages = conversation.messages,
+                           .extra = conversation.extra,
+                           .bos_token = spelled(tokenizer.bos()),
+                           .eos_token = spelled(tokenizer.eos()),
+                           .now = now_s()};
+  // The beginning of an answer follows what the template puts before one.
+  std::string beginning;
+  if (conversation.continues_last && !card.template_text.empty()) {
+    beginning = get_string(given.messages.back(), "content");
+    given.messages.erase(given.messages.size() - 1);
   }
-  std::string text;
-  for (const Json& message : conversation.messages) {
-    if (&message != &conversation.messages.front()) text += '\n';
-    text += get_string(message, "content");
-  }
-  return encode(*card.tokenizer, text, false);
+  WOOLLY_TRY(const std::vector<chat::Span> spans, chat_template.render(given));
+  std::vector<TextPart> parts;
+  for (const chat::Span& span : spans) parts.push_back({span.text, !span.is_callers});
+  parts.push_back({beginning, false});
+  return encode(tokenizer, parts);
 }
 
 Result<std::vector<TokenId>> raw_tokens(const serve::Card& card, std::string_view text) {
-  return encode(*card.tokenizer, text, true);
+  const TextPart all{text, true};
+  return encode(*card.tokenizer, {&all, 1});
 }
 
 Result<std::string> read_content(const Json& content, std::string_view path) {

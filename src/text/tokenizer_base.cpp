@@ -5,11 +5,33 @@
 namespace woolly::text {
 
 std::vector<TokenId> TokenizerBase::encode(std::string_view text, EncodeOptions options) const {
+  const Trusted all{0, text.size()};
+  return encode(text, std::span(&all, options.parse_special ? 1 : 0), options.add_special);
+}
+
+std::vector<TokenId> TokenizerBase::encode(std::span<const TextPart> parts, bool add_special) const {
+  std::string text;
+  std::vector<Trusted> trusted;
+  for (const TextPart& part : parts) {
+    const std::size_t begin = text.size();
+    text += part.text;
+    if (!part.parse_special || part.text.empty()) continue;
+    if (!trusted.empty() && trusted.back().end == begin) {
+      trusted.back().end = text.size();
+    } else {
+      trusted.push_back({begin, text.size()});
+    }
+  }
+  return encode(text, trusted, add_special);
+}
+
+std::vector<TokenId> TokenizerBase::encode(std::string_view text, std::span<const Trusted> trusted,
+                                           bool add_special) const {
   std::vector<TokenId> tokens;
   tokens.reserve(text.size() / 4 + 2);  // about what ordinary text needs
-  if (options.add_special && vocabulary_.adds_bos()) tokens.push_back({vocabulary_.bos()});
+  if (add_special && vocabulary_.adds_bos()) tokens.push_back({vocabulary_.bos()});
 
-  const Trie& special = vocabulary_.special_tokens(options.parse_special);
+  const Trie &special = vocabulary_.special_tokens(true), &user_defined = vocabulary_.special_tokens(false);
   bool is_first = true;
   std::size_t begin = 0;  // of the ordinary text before `at`
   const auto flush = [&](std::size_t end) {
@@ -17,12 +39,18 @@ std::vector<TokenId> TokenizerBase::encode(std::string_view text, EncodeOptions 
     encode_ordinary(text.substr(begin, end - begin), is_first, tokens);
     is_first = false;
   };
-  for (std::size_t at = 0; at < text.size() && !special.empty();) {
-    if (!special.begins_with(text[at])) {
-      ++at;
-      continue;
-    }
-    const Trie::Match match = special.longest(text, at);
+  const auto match_at = [&](std::size_t at) {
+    Trie::Match match{};
+    match.token = kNoToken;
+    if (user_defined.begins_with(text[at])) match = user_defined.longest(text, at);
+    if (trusted.empty() || at < trusted.front().begin || !special.begins_with(text[at])) return match;
+    const Trie::Match control = special.longest(text.substr(0, trusted.front().end), at);
+    const bool is_longer = control.token != kNoToken && (match.token == kNoToken || control.n_bytes >= match.n_bytes);
+    return is_longer ? control : match;
+  };
+  for (std::size_t at = 0; at < text.size() && !(special.empty() && user_defined.empty());) {
+    while (!trusted.empty() && trusted.front().end <= at) trusted = trusted.subspan(1);
+    const Trie::Match match = match_at(at);
     if (match.token == kNoToken) {
       ++at;
       continue;
@@ -35,8 +63,8 @@ std::vector<TokenId> TokenizerBase::encode(std::string_view text, EncodeOptions 
   }
   flush(text.size());
 
-  if (options.add_special && vocabulary_.adds_separator()) tokens.push_back({vocabulary_.separator()});
-  if (options.add_special && vocabulary_.adds_eos()) tokens.push_back({vocabulary_.eos()});
+  if (add_special && vocabulary_.adds_separator()) tokens.push_back({vocabulary_.separator()});
+  if (add_special && vocabulary_.adds_eos()) tokens.push_back({vocabulary_.eos()});
   return tokens;
 }
 

@@ -15,6 +15,7 @@ namespace woolly::text {
 class TokenizerBase : public Tokenizer {
  public:
   std::vector<TokenId> encode(std::string_view text, EncodeOptions options) const final;
+  std::vector<TokenId> encode(std::span<const TextPart> parts, bool add_special) const final;
   std::string_view piece(TokenId token, bool show_special) const final;
 
   std::size_t vocab_size() const noexcept final { return vocabulary_.size(); }
@@ -40,6 +41,12 @@ class TokenizerBase : public Tokenizer {
   [[nodiscard]] const Vocabulary& vocabulary() const noexcept { return vocabulary_; }
 
  private:
+  /// Bytes in which control tokens are recognised; those between are of parts that do not allow it.
+  struct Trusted {
+    std::size_t begin, end;
+  };
+  std::vector<TokenId> encode(std::string_view text, std::span<const Trusted> trusted, bool add_special) const;
+
   static std::optional<TokenId> id_of(std::int32_t token) noexcept {
     return token == kNoToken ? std::nullopt : std::optional(TokenId{token});
   }

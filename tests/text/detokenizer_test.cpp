@@ -20,6 +20,7 @@ class PieceTokenizer final : public Tokenizer {
   explicit PieceTokenizer(std::vector<std::string> pieces, bool strips = true)
       : pieces_(std::move(pieces)), strips_(strips) {}
   std::vector<TokenId> encode(std::string_view, EncodeOptions) const override { return {}; }
+  std::vector<TokenId> encode(std::span<const TextPart>, bool) const override { return {}; }
   std::string_view piece(TokenId token, bool) const override { return pieces_[static_cast<std::size_t>(token.value)]; }
   std::size_t vocab_size() const noexcept override { return pieces_.size(); }
   std::optional<TokenId> bos() const noexcept override { return {}; }
