@@ -184,9 +184,9 @@ TEST(Scheduler, ModelsComeAndGo) {
   other.keep_alive = 0;
   EXPECT_EQ(server.answer(std::move(other))->ids().size(), 4U);
   const auto names = [&] {
-    std::vector<std::string> names;
-    for (const auto& resident : server.scheduler->resident()) names.push_back(resident.name);
-    return names;
+    std::vector<std::string> all;
+    for (const auto& resident : server.scheduler->resident()) all.push_back(resident.name);
+    return all;
   };
   while (names().size() != 1) std::this_thread::yield();
   EXPECT_EQ(names(), std::vector<std::string>{"stories260K"});
