@@ -18,7 +18,8 @@ set(WOOLLY_KERNEL_SOURCES ${CMAKE_SOURCE_DIR}/src/kernels/impl/attention.cpp
                           ${CMAKE_SOURCE_DIR}/src/kernels/impl/matmul_float.cpp
                           ${CMAKE_SOURCE_DIR}/src/kernels/impl/table.cpp)
 set(WOOLLY_INTEGER_KERNEL_SOURCES ${CMAKE_SOURCE_DIR}/src/kernels/impl/matmul_32.cpp
-                                  ${CMAKE_SOURCE_DIR}/src/kernels/impl/matmul_256.cpp)
+                                  ${CMAKE_SOURCE_DIR}/src/kernels/impl/matmul_256.cpp
+                                  ${CMAKE_SOURCE_DIR}/src/kernels/impl/matmul_flat.cpp)
 
 # woolly_kernel_objects(<target> <isa>): the kernels of one instruction set as an object library.
 function(woolly_kernel_objects target isa)

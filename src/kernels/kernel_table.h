@@ -58,7 +58,8 @@ struct MatmulKernel {
   void (*run)(const std::uint8_t* panel, std::size_t k, const ActColumn* columns, std::size_t n_columns,
               float* tile) noexcept;
   /// The same of kPanelRows rows as the file has them, `row_stride` bytes apart and at any alignment, by one column:
-  /// `y[r] = Σ_k w[r, k] * x[k]`, to the bit what `run` gives for their panel. nullptr for float types.
+  /// `y[r] = Σ_k w[r, k] * x[k]`, to the bit what `run` gives for their panel. nullptr for types whose rows in the file have
+  /// no codes: floats, and those of flat blocks (quant/blocks.h).
   void (*run_rows)(const std::uint8_t* rows, std::size_t row_stride, std::size_t k, const ActColumn& column,
                    float* y) noexcept;
   /// Packs rows of a matrix as the file has them, `row_stride` bytes apart and at any alignment, to one panel
@@ -114,7 +115,7 @@ inline constexpr std::size_t kKvTypes = 4;
 
 struct KernelTable {
   const char* name;
-  const MatmulKernels* matmuls[3];
+  const MatmulKernels* matmuls[4];
 
   /// out = x / rms(x) * weight; `weight` may be null. The mean of squares is summed in sixteen lanes and a fixed tree.
   void (*rms_norm)(const float* x, const float* weight, float eps, std::size_t n, float* out) noexcept;

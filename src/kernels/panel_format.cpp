@@ -9,8 +9,9 @@ namespace {
 using quant::DType;
 
 /// The code of column j (0..31) of a row, from the planes of 32 columns.
-template <PanelFormat kFormat>
+template <DType kType>
 unsigned code_of(const std::uint8_t* sub, std::size_t row, std::size_t j) {
+  constexpr PanelFormat kFormat = panel_format(kType);
   constexpr CodeBits kLow = kFormat.low, kHigh = kFormat.high;
   const std::size_t v = 2 * (j / 4) + row / 16;
   const auto byte = [&](std::size_t line) { return unsigned{sub[64 * line + 4 * (row % 16) + j % 4]}; };
@@ -33,8 +34,9 @@ void put_bits(const CodeBits& bits, std::size_t column, unsigned value, std::uin
   byte = static_cast<std::uint8_t>(byte | (value & bits.mask()) << bits.shift_of(column));
 }
 
-template <PanelFormat kFormat>
+template <DType kType>
 void unpack_blocks(const std::uint8_t* panel, std::size_t row, std::size_t n_blocks, std::uint8_t* out) {
+  constexpr PanelFormat kFormat = panel_format(kType);
   for (std::size_t b = 0; b < n_blocks; ++b, panel += kFormat.packed_bytes(), out += kFormat.block_bytes) {
     std::memset(out, 0, kFormat.block_bytes);
     for (std::uint32_t w = 0; w < kFormat.n_words; ++w) {
@@ -44,7 +46,7 @@ void unpack_blocks(const std::uint8_t* panel, std::size_t row, std::size_t n_blo
     for (std::uint32_t i = 0; i < kFormat.n_bytes; ++i) out[kFormat.bytes_at + i] = bytes[i * kPanelRows + row];
     const std::uint8_t* planes = panel + kFormat.header_bytes();
     for (std::size_t i = 0; i < kFormat.block_k; ++i) {
-      const unsigned code = code_of<kFormat>(planes + i / 32 * kFormat.sub_bytes(), row, i % 32);
+      const unsigned code = code_of<kType>(planes + i / 32 * kFormat.sub_bytes(), row, i % 32);
       put_bits(kFormat.low, i, code, out);
       if constexpr (kFormat.high.n_bits > 0) put_bits(kFormat.high, i, code >> kFormat.low.n_bits, out);
     }
@@ -58,7 +60,8 @@ bool is_float(DType type) { return type == DType::kF32 || type == DType::kF16 ||
 std::size_t panel_bytes(DType type, std::size_t k) noexcept {
   const quant::DTypeInfo& info = quant::info(type);
   if (type == DType::kBF16) k += k % 2;
-  return k / info.block_k * info.block_bytes * kPanelRows;
+  const std::uint32_t block_bytes = info.flat.block_bytes != 0 ? info.flat.block_bytes : info.block_bytes;
+  return k / info.block_k * block_bytes * kPanelRows;
 }
 
 void unpack_row(DType type, const std::uint8_t* panel, std::size_t row, std::size_t k, std::byte* out) noexcept {
@@ -72,11 +75,11 @@ void unpack_row(DType type, const std::uint8_t* panel, std::size_t row, std::siz
     }
     return;
   }
-  const auto unpack = [&]<PanelFormat kFormat>() {
-    if (kFormat.type == type) unpack_blocks<kFormat>(panel, row, k / kFormat.block_k, to);
+  const auto unpack = [&]<DType kType>() {
+    if (kType == type) unpack_blocks<kType>(panel, row, k / panel_format(kType).block_k, to);
   };
   [&]<std::size_t... kRows>(std::index_sequence<kRows...>) {
-    (unpack.template operator()<kPanelFormats[kRows]>(), ...);
+    (unpack.template operator()<kPanelFormats[kRows].type>(), ...);
   }(std::make_index_sequence<std::size(kPanelFormats)>());
 }
 

@@ -1,7 +1,9 @@
 // The packed layout of weights: what pack writes and the matrix kernels read, the same for all instruction sets so far.
 //
 // A panel is 32 rows by the whole of k, made of blocks of block_k columns in order; rows beyond the matrix are zero.
-// A block takes exactly the bytes of its 32 file blocks: nothing is widened. Inside a block:
+// A block takes exactly the bytes of its 32 file blocks: nothing is widened. Only TQ1_0 and the types with codebooks, whose
+// file blocks have no code for each weight, become flat blocks (quant/blocks.h) first, of 1.2 to 1.9 times the bytes
+// (docs/adr/0005-codebooks-become-codes.md). Inside a block:
 //
 //   words  [n_words][32]  16-bit fields of the file block (scales), row by row
 //   bytes  [n_bytes][32]  8-bit fields of the file block (small scales and their bits), row by row
@@ -27,6 +29,7 @@
 
 #include "kernels/kernel_table.h"
 #include "quant/dtype.h"
+#include "quant/flat.h"
 
 namespace woolly::kernels {
 
@@ -48,11 +51,15 @@ struct CodeBits {
 struct PanelFormat {
   quant::DType type;
   std::uint32_t block_k;
-  std::uint32_t block_bytes;  ///< Of one row in the file; a packed block has 32 times as many.
+  std::uint32_t block_bytes;  ///< Of one row in the file, or of its flat block; a packed block has 32 times as many.
   std::uint32_t n_words, words_at;  ///< 16-bit fields, and where they begin in the file block.
   std::uint32_t n_bytes, bytes_at;  ///< 8-bit fields likewise.
   CodeBits low, high;
+  std::uint32_t file_bytes = 0;  ///< Where blocks are flat (quant/blocks.h): of one row in the file ...
+  void (*flatten)(const std::uint8_t* block, std::uint8_t* flat) noexcept = nullptr;  ///< ... and how it becomes one.
 
+  [[nodiscard, gnu::always_inline]] constexpr bool is_flat() const { return file_bytes != 0; }
+  [[nodiscard, gnu::always_inline]] constexpr std::uint32_t row_bytes() const { return is_flat() ? file_bytes : block_bytes; }
   [[nodiscard, gnu::always_inline]] constexpr std::uint32_t header_bytes() const { return 32 * (2 * n_words + n_bytes); }
   /// Of the planes of 32 columns.
   [[nodiscard, gnu::always_inline]] constexpr std::uint32_t sub_bytes() const { return 128 * (low.n_bits + high.n_bits); }
@@ -76,6 +83,15 @@ static constexpr PanelFormat kPanelFormats[] = {
     {quant::DType::kIQ4_NL, 32, 18, 1, 0, 0, 0, {4, 2, 16}, {}},
     {quant::DType::kIQ4_XS, 256, 136, 2, 0, 4, 4, {4, 8, 16}, {}},
     {quant::DType::kMXFP4, 32, 17, 0, 0, 1, 0, {4, 1, 16}, {}},
+    {quant::DType::kIQ1_S, 256, 70, 1, 0, 4, 2, {2, 6, 32}, {}, 50, quant::flatten_iq1_s},
+    {quant::DType::kIQ1_M, 256, 106, 1, 0, 8, 2, {2, 10, 32}, {1, 74, 32}, 56, quant::flatten_iq1_m},
+    {quant::DType::kIQ2_XXS, 256, 102, 1, 0, 4, 2, {2, 6, 32}, {1, 70, 32}, 66, quant::flatten_iq2_xxs},
+    {quant::DType::kIQ2_XS, 256, 106, 1, 0, 8, 2, {2, 10, 32}, {1, 74, 32}, 74, quant::flatten_iq2_xs},
+    {quant::DType::kIQ2_S, 256, 106, 1, 0, 8, 2, {2, 10, 32}, {1, 74, 32}, 82, quant::flatten_iq2_s},
+    {quant::DType::kIQ3_XXS, 256, 134, 1, 0, 4, 2, {4, 6, 16}, {}, 98, quant::flatten_iq3_xxs},
+    {quant::DType::kIQ3_S, 256, 134, 1, 0, 4, 2, {4, 6, 16}, {}, 110, quant::flatten_iq3_s},
+    {quant::DType::kTQ1_0, 256, 66, 1, 64, 0, 0, {2, 0, 32}, {}, 54, quant::flatten_tq1_0},
+    {quant::DType::kTQ2_0, 256, 66, 1, 64, 0, 0, {2, 0, 32}, {}},
 };
 
 /// The row of a quantized type; there must be one.
@@ -91,12 +107,13 @@ static constexpr bool sizes_agree() {
   }
   return true;
 }
-static_assert(sizes_agree(), "a packed block takes exactly the bytes of its file blocks");
+static_assert(sizes_agree(), "a packed block takes exactly the bytes of its file blocks or of their flat ones");
 
-/// One row (0 .. 31) of a panel as the file has it: `k` columns. The inverse of MatmulKernel::pack.
+/// One row (0 .. 31) of a panel as the file has it, or in flat blocks where the type has them: `k` columns.
 void unpack_row(quant::DType type, const std::uint8_t* panel, std::size_t row, std::size_t k, std::byte* out) noexcept;
 
-/// The bytes of a panel of `k` columns: those of its file blocks, and of a column more for BF16 where k is odd.
+/// The bytes of a panel of `k` columns: those of its file blocks or of their flat ones, and of a column more for BF16 where
+/// k is odd.
 std::size_t panel_bytes(quant::DType type, std::size_t k) noexcept;
 
 }  // namespace woolly::kernels

@@ -154,7 +154,7 @@ MatrixBytes Weights::matrix(const plan::PackedMatrix& matrix) const noexcept {
 }
 
 std::size_t Weights::row_scratch_bytes(const plan::PackedMatrix& matrix) noexcept {
-  return static_cast<std::size_t>(row_bytes(matrix));
+  return kernels::panel_bytes(matrix.tensor->type, static_cast<std::size_t>(matrix.n_cols)) / kernels::kPanelRows;
 }
 
 void Weights::decode_row(const plan::PackedMatrix& matrix, std::size_t row, std::byte* scratch,
@@ -170,7 +170,8 @@ void Weights::decode_row(const plan::PackedMatrix& matrix, std::size_t row, std:
   const std::uint8_t* panel =
       bytes.data + row / n_rows * bytes.stride + row % n_rows / kernels::kPanelRows * bytes.panel_stride;
   kernels::unpack_row(info.type, panel, row % n_rows % kernels::kPanelRows, n_cols, scratch);
-  info.decode(scratch, n_cols / info.block_k, out);
+  const auto decode = info.flat.block_bytes != 0 ? info.flat.decode : info.decode;
+  decode(scratch, n_cols / info.block_k, out);
 }
 
 }  // namespace woolly::pack

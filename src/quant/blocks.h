@@ -147,6 +147,146 @@ struct BlockIQ4_XS {
 };
 static_assert(sizeof(BlockIQ4_XS) == 136);
 
+/// w[i] = d * (q[i] - 1), q two bits that lie as those of Q2_K; q = 3 is not written but means 2 d.
+struct BlockTQ2_0 {
+  static constexpr int kWeights = 256;
+  std::uint8_t qs[64];
+  std::uint16_t d;  // f16
+};
+static_assert(sizeof(BlockTQ2_0) == 66);
+
+/// w[i] = d * (q[i] - 1), q in 0..2, five to a byte: the byte stands for the fraction byte / 256, whose ternary digits after
+/// the point they are. Byte m of qs[0..31] has q[32 n + m], byte m of qs[32..47] has q[160 + 16 n + m], n < 5, and byte m
+/// of `qh` has q[240 + 4 n + m], n < 4.
+struct BlockTQ1_0 {
+  static constexpr int kWeights = 256;
+  std::uint8_t qs[48];
+  std::uint8_t qh[4];
+  std::uint16_t d;  // f16
+};
+static_assert(sizeof(BlockTQ1_0) == 54);
+
+// The formats with codebooks (codebooks.h). An index names eight weights in IQ1 and IQ2, four in IQ3; indices are in the
+// order of weights. In IQ2 and IQ3 it names magnitudes, and each weight has a sign. "32 b" is the first of 32 weights.
+
+/// w[i] = d / 8 * (2 scale + 1) * ±kIQ2Values. Of 32 weights, eight bytes: four indices, then 32 bits: four times seven
+/// signs, of which the eighth follows (even_signs), and a scale of four.
+struct BlockIQ2_XXS {
+  static constexpr int kWeights = 256;
+  std::uint16_t d;  // f16
+  std::uint8_t qs[64];
+};
+static_assert(sizeof(BlockIQ2_XXS) == 66);
+
+/// As IQ2_XXS; a word of `qs` has nine bits of index, then seven signs. Nibble i of `scales` is the scale of 16 weights.
+struct BlockIQ2_XS {
+  static constexpr int kWeights = 256;
+  std::uint16_t d;  // f16
+  std::uint16_t qs[32];
+  std::uint8_t scales[8];
+};
+static_assert(sizeof(BlockIQ2_XS) == 74);
+
+/// As IQ2_XS; indices have ten bits, of which byte i of `qs` has the low eight and bits 2 (i % 4) and on of qh[i / 4] the
+/// others. signs[i] has all eight signs.
+struct BlockIQ2_S {
+  static constexpr int kWeights = 256;
+  std::uint16_t d;  // f16
+  std::uint8_t qs[32];
+  std::uint8_t signs[32];
+  std::uint8_t qh[8];
+  std::uint8_t scales[8];
+};
+static_assert(sizeof(BlockIQ2_S) == 82);
+
+/// w[i] = d / 4 * (2 scale + 1) * ±kIQ3XxsValues. `tails` has the signs and scales of 32 weights as IQ2_XXS has them.
+struct BlockIQ3_XXS {
+  static constexpr int kWeights = 256;
+  std::uint16_t d;  // f16
+  std::uint8_t qs[64];
+  std::uint8_t tails[32];
+};
+static_assert(sizeof(BlockIQ3_XXS) == 98);
+
+/// w[i] = d * (2 scale + 1) * ±kIQ3SValues. Bit i % 8 of qh[i / 8] is bit 8 of index i; `signs` as in IQ2_S; nibble b of
+/// `scales` is the scale of 32 weights.
+struct BlockIQ3_S {
+  static constexpr int kWeights = 256;
+  std::uint16_t d;  // f16
+  std::uint8_t qs[64];
+  std::uint8_t qh[8];
+  std::uint8_t signs[32];
+  std::uint8_t scales[4];
+};
+static_assert(sizeof(BlockIQ3_S) == 110);
+
+/// w[i] = d * (2 scale + 1) * (p + shift), p in -1..1 and shift 1/8 or -1/8. Of qh[b]: bits 3 l and on are the high three
+/// bits of index 4 b + l, bits 12 to 14 the scale of 32 weights, bit 15 says that their shift is negative.
+struct BlockIQ1_S {
+  static constexpr int kWeights = 256;
+  std::uint16_t d;  // f16
+  std::uint8_t qs[32];
+  std::uint16_t qh[8];
+};
+static_assert(sizeof(BlockIQ1_S) == 50);
+
+/// As IQ1_S, but nibble i of `qh` has the high three bits of index i and the sign of the shift of its eight weights. Bits
+/// 3 (i % 4) and on of scales[i / 4] are the scale of 16 weights; the high four bits of the words are, lowest first, d.
+struct BlockIQ1_M {
+  static constexpr int kWeights = 256;
+  std::uint8_t qs[32];
+  std::uint8_t qh[16];
+  std::uint16_t scales[4];
+};
+static_assert(sizeof(BlockIQ1_M) == 56);
+
+// ---- Flat blocks ----------------------------------------------------------------------------------------------------
+// What the formats above become in memory, where an index is of no use to a vector: a code of few bits for each weight,
+// whose value is in a table of sixteen. TQ1_0 becomes TQ2_0. Scales stay as they are. Nibble i of `scales` belongs to 16
+// weights where there are eight bytes of them, else to 32.
+
+/// Codes of three bits that lie as those of Q3_K: of IQ2 (four scales: IQ2_XXS) and of IQ1_M.
+template <std::size_t kScaleBytes>
+struct Flat3 {
+  static constexpr int kWeights = 256;
+  std::uint16_t d;  // f16
+  std::uint8_t scales[kScaleBytes];
+  std::uint8_t low[64], high[32];
+};
+static_assert(sizeof(Flat3<4>) == 102 && sizeof(Flat3<8>) == 106);
+
+/// Codes of four bits that lie as those of IQ4_XS: of IQ3.
+struct Flat4 {
+  static constexpr int kWeights = 256;
+  std::uint16_t d;  // f16
+  std::uint8_t scales[4];
+  std::uint8_t qs[128];
+};
+static_assert(sizeof(Flat4) == 134);
+
+/// Codes of two bits that lie as those of Q2_K, 0..2 for -1..1: of IQ1_S. Bit 3 of a nibble says that the shift is negative.
+struct FlatIQ1_S {
+  static constexpr int kWeights = 256;
+  std::uint16_t d;  // f16
+  std::uint8_t scales[4];
+  std::uint8_t qs[64];
+};
+static_assert(sizeof(FlatIQ1_S) == 70);
+
+/// How the codes of a flat block become weights: w[i] = d * factor * (2 scale + 1) * values[code].
+struct FlatValues {
+  std::int8_t values[16];
+  float factor;
+};
+/// Bit 2 of a code is the sign.
+static constexpr FlatValues kIQ2Values = {{8, 25, 43, 0, -8, -25, -43, 0}, 1.0F / 8};
+/// Bit 3 of a code is the sign.
+static constexpr FlatValues kIQ3XxsValues = {
+    {4, 12, 20, 28, 36, 44, 52, 62, -4, -12, -20, -28, -36, -44, -52, -62}, 1.0F / 4};
+static constexpr FlatValues kIQ3SValues = {{1, 3, 5, 7, 9, 11, 13, 15, -1, -3, -5, -7, -9, -11, -13, -15}, 1.0F};
+/// Eight times -1..1 and the shift, which is negative where bit 2 of a code is set.
+static constexpr FlatValues kIQ1Values = {{-7, 1, 9, 0, -9, -1, 7, 0}, 1.0F / 8};
+
 // ---- Steps of decoding ----------------------------------------------------------------------------------------------
 
 /// Block `index` of consecutive ones at any address.
@@ -207,5 +347,10 @@ static inline int iq4xs_scale(const BlockIQ4_XS& block, int index) noexcept {
 
 /// Weight `i` (0..31) of the fifth bits of Q5_0 and Q5_1, as 0 or 16.
 static inline int q5_high_bit(const std::uint8_t (&qh)[4], int i) noexcept { return ((qh[i / 8] >> (i % 8)) & 1) << 4; }
+
+/// Eight signs from seven: of an even number of negative weights.
+static inline unsigned even_signs(unsigned seven) noexcept {
+  return seven | static_cast<unsigned>(__builtin_parity(seven)) << 7;
+}
 
 }  // namespace woolly::quant

@@ -31,4 +31,13 @@ void decode_iq4_nl(const std::byte* blocks, std::size_t n_blocks, float* out) no
 void decode_iq4_xs(const std::byte* blocks, std::size_t n_blocks, float* out) noexcept;
 void decode_mxfp4(const std::byte* blocks, std::size_t n_blocks, float* out) noexcept;
 
+// flat_quants.cpp: of flat blocks (flat.h), but for TQ2_0, which is its own
+void decode_tq2_0(const std::byte* blocks, std::size_t n_blocks, float* out) noexcept;
+void decode_flat_iq1_s(const std::byte* blocks, std::size_t n_blocks, float* out) noexcept;
+void decode_flat_iq1_m(const std::byte* blocks, std::size_t n_blocks, float* out) noexcept;
+void decode_flat_iq2_xxs(const std::byte* blocks, std::size_t n_blocks, float* out) noexcept;
+void decode_flat_iq2(const std::byte* blocks, std::size_t n_blocks, float* out) noexcept;  ///< IQ2_XS and IQ2_S.
+void decode_flat_iq3_xxs(const std::byte* blocks, std::size_t n_blocks, float* out) noexcept;
+void decode_flat_iq3_s(const std::byte* blocks, std::size_t n_blocks, float* out) noexcept;
+
 }  // namespace woolly::quant

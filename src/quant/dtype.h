@@ -12,7 +12,15 @@ namespace woolly::quant {
 /// Tensor types by their GGUF ids (ggml.h `enum ggml_type`).
 enum class DType : std::uint32_t {
   kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ4_1 = 3, kQ5_0 = 6, kQ5_1 = 7, kQ8_0 = 8, kQ2_K = 10, kQ3_K = 11, kQ4_K = 12,
-  kQ5_K = 13, kQ6_K = 14, kIQ4_NL = 20, kIQ4_XS = 23, kBF16 = 30, kMXFP4 = 39,
+  kQ5_K = 13, kQ6_K = 14, kIQ2_XXS = 16, kIQ2_XS = 17, kIQ3_XXS = 18, kIQ1_S = 19, kIQ4_NL = 20, kIQ3_S = 21,
+  kIQ2_S = 22, kIQ4_XS = 23, kIQ1_M = 29, kBF16 = 30, kTQ1_0 = 34, kTQ2_0 = 35, kMXFP4 = 39,
+};
+
+/// The flat blocks that a type is run in, if those of the file do not say the codes of weights (blocks.h).
+struct FlatForm {
+  std::uint32_t block_bytes = 0;  ///< 0: the type is run as the file has it.
+  void (*flatten)(const std::uint8_t* block, std::uint8_t* flat) noexcept = nullptr;                  ///< One block.
+  void (*decode)(const std::byte* blocks, std::size_t n_blocks, float* out) noexcept = nullptr;  ///< Of flat ones.
 };
 
 /// One row of the table.
@@ -23,6 +31,7 @@ struct DTypeInfo {
   std::uint32_t block_bytes;  ///< Bytes of a block in the file.
   /// Decodes `n_blocks` consecutive blocks to `n_blocks * block_k` floats. Any bits are allowed in `blocks`.
   void (*decode)(const std::byte* blocks, std::size_t n_blocks, float* out) noexcept;
+  FlatForm flat{};
 };
 
 /// All rows, ascending by id.

@@ -58,7 +58,8 @@ TEST(KernelBench, HasARowForEachTypeShapeColumnsAndTable) {
             EXPECT_FALSE(row.ops_share || row.read_share);
             const quant::DTypeInfo& info = quant::info(type);
             const double ops_of_block = 2.0 * static_cast<double>(n_columns) * info.block_k;
-            EXPECT_DOUBLE_EQ(row.ops_per_byte(), ops_of_block / info.block_bytes);
+            const std::uint32_t packed = info.flat.block_bytes != 0 ? info.flat.block_bytes : info.block_bytes;
+            EXPECT_DOUBLE_EQ(row.ops_per_byte(), ops_of_block / packed);
           }
         }
       }

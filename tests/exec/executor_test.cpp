@@ -174,7 +174,8 @@ GgufBuilder model_with_experts_of(quant::DType type) {
 TEST(Executor, ExpertsGiveTheSameBitsHoweverATextIsCut) {
   const TempDir dir;
   const auto tokens = some_tokens(40, 9);
-  for (const quant::DType type : {quant::DType::kBF16, quant::DType::kQ8_0, quant::DType::kQ4_K, quant::DType::kIQ4_XS}) {
+  for (const quant::DType type : {quant::DType::kBF16, quant::DType::kQ8_0, quant::DType::kQ4_K, quant::DType::kIQ4_XS,
+                                  quant::DType::kIQ2_S, quant::DType::kTQ1_0}) {
     const auto path = dir.write("experts.gguf", model_with_experts_of(type).build());
     const auto logits_of = [&](std::size_t n_threads, std::size_t chunk, bool is_mapped) {
       const Loaded loaded(path, n_threads, {.map_file = is_mapped});

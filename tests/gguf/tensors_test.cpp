@@ -137,7 +137,7 @@ TEST(Tensors, Parse_NamesTypesThatAreNotRead) {
   const auto with_type = [](std::uint32_t id) {
     return GgufBuilder().add_tensor_of_id("blk.0.w", {256}, id, std::vector<std::byte>(64)).build();
   };
-  expect_error(with_type(16), "tensor blk.0.w: tensor type IQ2_XXS (16) is not supported", ErrorCode::kUnsupported);
+  expect_error(with_type(40), "tensor blk.0.w: tensor type NVFP4 (40) is not supported", ErrorCode::kUnsupported);
   expect_error(with_type(26), "tensor blk.0.w: tensor type I32 (26) is not supported", ErrorCode::kUnsupported);
   expect_error(with_type(4), "tensor type Q4_2 (4)", ErrorCode::kUnsupported);
   expect_error(with_type(137), "tensor blk.0.w: unknown tensor type 137 is not supported", ErrorCode::kUnsupported);

@@ -7,7 +7,7 @@
 namespace woolly::test {
 namespace {
 
-/// The code of column i of a file block, as ggml-quants.c has it.
+/// The code of column i of a file block, as ggml-quants.c has it, or of a flat block.
 unsigned code_of(DType type, const std::uint8_t* block, std::size_t i) {
   const auto field = [&](std::size_t at, std::size_t bit, unsigned mask) { return unsigned{block[at]} >> bit & mask; };
   const auto nibble32 = [&](std::size_t at) { return field(at + i % 16, i / 16 * 4, 15); };
@@ -29,6 +29,15 @@ unsigned code_of(DType type, const std::uint8_t* block, std::size_t i) {
     case DType::kQ5_K: return nibble64(48) | bit256(16) << 4;
     case DType::kQ6_K: return field(i / 128 * 64 + i % 64, i / 64 % 2 * 4, 15) | pair128(128) << 4;
     case DType::kIQ4_XS: return field(8 + i / 32 * 16 + i % 16, i / 16 % 2 * 4, 15);
+    case DType::kTQ1_0:
+    case DType::kTQ2_0: return pair128(0);
+    case DType::kIQ1_S: return pair128(6);
+    case DType::kIQ2_XXS: return pair128(6) | bit256(70) << 2;
+    case DType::kIQ1_M:
+    case DType::kIQ2_XS:
+    case DType::kIQ2_S: return pair128(10) | bit256(74) << 2;
+    case DType::kIQ3_XXS:
+    case DType::kIQ3_S: return field(6 + i / 32 * 16 + i % 16, i / 16 % 2 * 4, 15);
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16: break;
@@ -45,7 +54,14 @@ std::vector<std::size_t> planes_of(DType type) {
     case DType::kQ5_0:
     case DType::kQ5_1:
     case DType::kQ5_K: return {4, 1};
+    case DType::kIQ1_M:
+    case DType::kIQ2_XXS:
+    case DType::kIQ2_XS:
+    case DType::kIQ2_S:
     case DType::kQ3_K: return {2, 1};
+    case DType::kIQ1_S:
+    case DType::kTQ1_0:
+    case DType::kTQ2_0:
     case DType::kQ2_K: return {2};
     default: return {4};
   }
@@ -77,10 +93,23 @@ void put_code(DType type, std::size_t row, std::size_t column, unsigned code, st
   }
 }
 
-std::vector<std::uint8_t> expected_panel(const quant::DTypeInfo& info, const std::uint8_t* rows, std::size_t n_rows,
+/// Blocks as panels have them: flat where the type is run so.
+std::vector<std::uint8_t> blocks_of(const quant::DTypeInfo& info, const std::uint8_t* blocks, std::size_t n_blocks) {
+  if (info.flat.block_bytes == 0) return {blocks, blocks + n_blocks * info.block_bytes};
+  std::vector<std::uint8_t> flat(n_blocks * info.flat.block_bytes);
+  for (std::size_t b = 0; b < n_blocks; ++b) {
+    info.flat.flatten(blocks + b * info.block_bytes, flat.data() + b * info.flat.block_bytes);
+  }
+  return flat;
+}
+
+std::vector<std::uint8_t> expected_panel(const quant::DTypeInfo& info, const std::uint8_t* file_rows, std::size_t n_rows,
                                          std::size_t k) {
   std::vector<std::uint8_t> panel(kernels::panel_bytes(info.type, k));
-  const std::size_t n_blocks = k / info.block_k, size = info.block_bytes;
+  const std::size_t n_blocks = k / info.block_k;
+  const std::size_t size = info.flat.block_bytes != 0 ? info.flat.block_bytes : info.block_bytes;
+  const std::vector<std::uint8_t> all = blocks_of(info, file_rows, n_rows * n_blocks);
+  const std::uint8_t* rows = all.data();
   for (std::size_t row = 0; row < n_rows; ++row) {
     for (std::size_t b = 0; b < n_blocks; ++b) {
       const std::uint8_t* block = rows + (row * n_blocks + b) * size;
@@ -132,15 +161,17 @@ TEST_P(Panel, IsPackedAsTheFormatSaysOnAllTables) {
   }
 }
 
-TEST_P(Panel, UnpackedRowsAreTheFilesBytes) {
+TEST_P(Panel, UnpackedRowsAreTheirBlocks) {
   std::mt19937 random(2);
   for (const std::size_t k : lengths_of(GetParam())) {
     const auto rows = random_rows(GetParam().type, kPanelRows, k, random);
     const auto panel = pack(GetParam().type, rows, kPanelRows, k);
-    std::vector<std::byte> row(rows.size() / kPanelRows);
+    const auto expected = blocks_of(GetParam(), reinterpret_cast<const std::uint8_t*>(rows.data()),
+                                    rows.size() / GetParam().block_bytes);
+    std::vector<std::byte> row(expected.size() / kPanelRows);
     for (std::size_t r = 0; r < kPanelRows; ++r) {
       kernels::unpack_row(GetParam().type, panel.data(), r, k, row.data());
-      ASSERT_EQ(std::memcmp(row.data(), rows.data() + r * row.size(), row.size()), 0) << "k " << k << ", row " << r;
+      ASSERT_EQ(std::memcmp(row.data(), expected.data() + r * row.size(), row.size()), 0) << "k " << k << ", row " << r;
     }
   }
 }

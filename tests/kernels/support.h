@@ -20,6 +20,20 @@ using kernels::ActFormat;
 using kernels::kPanelRows;
 using quant::DType;
 
+/// Where a block in the file has binary16 numbers, of the types of blocks.
+inline std::vector<std::size_t> halves_of(DType type) {
+  switch (type) {
+    case DType::kIQ4_XS: return {0};  // its second word is not a float
+    case DType::kTQ1_0: return {52};
+    case DType::kIQ1_M: return {};  // it is in four parts
+    default: break;
+  }
+  const kernels::PanelFormat& format = kernels::panel_format(type);
+  std::vector<std::size_t> halves(format.n_words);
+  for (std::size_t w = 0; w < halves.size(); ++w) halves[w] = format.words_at + 2 * w;
+  return halves;
+}
+
 /// Rows of blocks in file layout with random codes and moderate float scales.
 inline std::vector<std::byte> random_rows(DType type, std::size_t n_rows, std::size_t k, std::mt19937& random,
                                           int code_byte = -1) {
@@ -47,11 +61,12 @@ inline std::vector<std::byte> random_rows(DType type, std::size_t n_rows, std::s
         break;
       }
       case DType::kMXFP4: rows[at] = static_cast<std::byte>(120 + random() % 12); break;
-      case DType::kIQ4_XS: put_half(at, uniform(random)); break;  // its second word is not a float
-      default: {
-        const kernels::PanelFormat& format = kernels::panel_format(type);
-        for (std::size_t w = 0; w < format.n_words; ++w) put_half(at + format.words_at + 2 * w, uniform(random));
+      case DType::kIQ1_M: {  // the highest bits, with the exponent, of the last word: at most 2 in magnitude
+        rows[at + 55] = (rows[at + 55] & std::byte{0x8F}) | std::byte{0x30};
+        break;
       }
+      default:
+        for (const std::size_t half : halves_of(type)) put_half(at + half, uniform(random));
     }
   }
   return rows;

@@ -19,6 +19,9 @@ TEST(DType, Table_HasTheSizesOfTheSpecification) {
       {"Q4_0", {32, 18}},   {"Q4_1", {32, 20}},   {"Q5_0", {32, 22}},     {"Q5_1", {32, 24}},
       {"Q2_K", {256, 84}},  {"Q3_K", {256, 110}}, {"Q4_K", {256, 144}},   {"Q5_K", {256, 176}},
       {"Q6_K", {256, 210}}, {"IQ4_NL", {32, 18}}, {"IQ4_XS", {256, 136}}, {"MXFP4", {32, 17}},
+      {"IQ1_S", {256, 50}}, {"IQ1_M", {256, 56}}, {"IQ2_XXS", {256, 66}}, {"IQ2_XS", {256, 74}},
+      {"IQ2_S", {256, 82}}, {"IQ3_S", {256, 110}}, {"IQ3_XXS", {256, 98}}, {"TQ1_0", {256, 54}},
+      {"TQ2_0", {256, 66}},
   };
   EXPECT_EQ(all_dtypes().size(), sizes.size());
   for (const DTypeInfo& row : all_dtypes()) {
@@ -38,8 +41,8 @@ TEST(DType, Find_GivesTheRowOfEachIdAndNothingElse) {
   }
   for (std::uint32_t id = 0; id < 1000; ++id) EXPECT_EQ(find_dtype(id) != nullptr, ids.contains(id)) << id;
   EXPECT_EQ(find_dtype(0xFFFFFFFFu), nullptr);
-  EXPECT_EQ(unread_type_name(16), "IQ2_XXS");
-  EXPECT_EQ(unread_type_name(17), "IQ2_XS");
+  EXPECT_EQ(unread_type_name(40), "NVFP4");
+  EXPECT_EQ(unread_type_name(41), "Q1_0");
   EXPECT_EQ(unread_type_name(1000), "");
 }
 

@@ -8,12 +8,20 @@
 namespace woolly::kernels::WOOLLY_ISA {
 namespace {
 
-template <DType kType>
+/// kPanel: another type whose panels are multiplied alike.
+template <DType kType, DType kPanel = kType>
 constexpr MatmulKernel kernel() {
-  if constexpr (kIsFloat<kType>) {
-    return {kType, Unpack<kType>::kAct, run_of<kType>(), nullptr, pack_panel<kType>};
+  constexpr bool kHasCodesInRows = [] {
+    if constexpr (kIsFloat<kType>) {
+      return false;
+    } else {
+      return !panel_format(kType).is_flat();
+    }
+  }();
+  if constexpr (kHasCodesInRows) {
+    return {kType, Unpack<kType>::kAct, run_of<kPanel>(), run_rows<kType>, pack_panel<kType>};
   } else {
-    return {kType, Unpack<kType>::kAct, run_of<kType>(), run_rows<kType>, pack_panel<kType>};
+    return {kType, Unpack<kType>::kAct, run_of<kPanel>(), nullptr, pack_panel<kType>};
   }
 }
 

@@ -198,6 +198,14 @@ struct PaddedRows {
   }
 };
 
+/// The flat blocks of a file block of each row.
+template <DType kType>
+inline void flatten_rows(const std::uint8_t* rows, std::size_t stride, std::size_t n_rows, std::uint8_t* out) {
+  for (std::size_t row = 0; row < n_rows; ++row) {
+    panel_format(kType).flatten(rows + row * stride, out + row * panel_format(kType).block_bytes);
+  }
+}
+
 /// MatmulKernel::pack.
 template <DType kType>
 void pack_panel(const std::uint8_t* rows, std::size_t row_stride, std::size_t n_rows, std::size_t k,
@@ -219,11 +227,14 @@ void pack_panel(const std::uint8_t* rows, std::size_t row_stride, std::size_t n_
     constexpr PanelFormat kFormat = panel_format(kType);
     PaddedRows<kFormat.block_bytes> padded;
     const std::uint8_t* next = rows + kPanelRows * row_stride;  // those of the next panel begin where these end
-    for (std::size_t b = 0; b < k / kFormat.block_k; ++b, next += kPanelRows * kFormat.block_bytes) {
-      for (std::size_t at = 0; at < kPanelRows * kFormat.block_bytes; at += 64) prefetch_line(next + at);
-      const std::uint8_t* from = rows + b * kFormat.block_bytes;
+    for (std::size_t b = 0; b < k / kFormat.block_k; ++b, next += kPanelRows * kFormat.row_bytes()) {
+      for (std::size_t at = 0; at < kPanelRows * kFormat.row_bytes(); at += 64) prefetch_line(next + at);
+      const std::uint8_t* from = rows + b * kFormat.row_bytes();
       std::size_t stride = row_stride;
-      if (n_rows < kPanelRows) {
+      if constexpr (kFormat.is_flat()) {
+        flatten_rows<kType>(from, stride, n_rows, padded.rows);
+        from = padded.rows, stride = kFormat.block_bytes;
+      } else if (n_rows < kPanelRows) {
         padded.copy(from, stride, n_rows, kFormat.block_bytes);
         from = padded.rows, stride = kFormat.block_bytes;
       }

@@ -8,6 +8,7 @@ namespace woolly::kernels::WOOLLY_INTEGER_ISA {
 
 extern const MatmulKernels kMatmulsOf32;   ///< Types with blocks of 32.
 extern const MatmulKernels kMatmulsOf256;  ///< Types with blocks of 256.
+extern const MatmulKernels kMatmulsOfFlat; ///< Ternary types and those with codebooks.
 
 }  // namespace woolly::kernels::WOOLLY_INTEGER_ISA
 

@@ -10,7 +10,8 @@ namespace woolly::kernels::WOOLLY_ISA {
 
 const KernelTable kTable = {
     .name = WOOLLY_STRING(WOOLLY_ISA),
-    .matmuls = {&kMatmulsOfFloats, &WOOLLY_INTEGER_ISA::kMatmulsOf32, &WOOLLY_INTEGER_ISA::kMatmulsOf256},
+    .matmuls = {&kMatmulsOfFloats, &WOOLLY_INTEGER_ISA::kMatmulsOf32, &WOOLLY_INTEGER_ISA::kMatmulsOf256,
+                &WOOLLY_INTEGER_ISA::kMatmulsOfFlat},
     .rms_norm = rms_norm,
     .quantize_a32 = quantize_a32,
     .quantize_a256 = quantize_a256,

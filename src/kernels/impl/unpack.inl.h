@@ -219,16 +219,19 @@ struct Unpack<DType::kQ2_K> : Common<ActFormat::kA256> {
   }
 };
 
+/// Codes of three bits: the 2-bit plane and, behind it, the 1-bit plane.
+inline void codes3(const std::uint8_t* sub, std::size_t g, simd::Bytes (&out)[2]) {
+  simd::Bytes high[2];
+  codes2(sub, g, out);
+  bits1<2>(sub + 256, g, high);
+  combine(out, high);
+}
+
 template <>
 struct Unpack<DType::kQ3_K> : Common<ActFormat::kA256> {
   static constexpr int kOffset = 4;
   static constexpr std::size_t kSubBlock = 16;
-  static void codes(const std::uint8_t* sub, std::size_t g, simd::Bytes (&out)[2]) {
-    simd::Bytes high[2];
-    codes2(sub, g, out);
-    bits1<2>(sub + 256, g, high);
-    combine(out, high);
-  }
+  static void codes(const std::uint8_t* sub, std::size_t g, simd::Bytes (&out)[2]) { codes3(sub, g, out); }
   static simd::F32 scale(const std::uint8_t* block, std::size_t h) { return half_word(block, 0, h); }
   /// quant::q3k_scale in lanes.
   static simd::I32 sub_scale(const std::uint8_t* block, std::size_t s, std::size_t h) {
@@ -305,6 +308,84 @@ struct Unpack<DType::kIQ4_XS> : Common<ActFormat::kA256> {
     return simd::sub(simd::bit_or(low, simd::shift_left<4>(top)), simd::splat_i32(32));
   }
 };
+
+/// Nibble `s` of the bytes of a header.
+template <DType kType>
+inline simd::I32 nibble(const std::uint8_t* block, std::size_t s, std::size_t h) {
+  const simd::I32 both = simd::load_u8(header_bytes<kType>(block, s / 2, h));
+  return s % 2 == 0 ? simd::bit_and(both, simd::splat_i32(0x0F)) : simd::shift_right<4>(both);
+}
+
+inline simd::I32 odd_scale(simd::I32 bits) { return simd::bit_or(simd::add(bits, bits), simd::splat_i32(1)); }
+
+/// The parts of flat blocks (quant/blocks.h) of which nibble s of the bytes is the scale of kOfScale weights.
+template <DType kType, std::size_t kOfScale, const quant::FlatValues& kValues>
+struct Flat : Common<ActFormat::kA256> {
+  static constexpr bool kSigned = true;
+  static constexpr std::size_t kSubBlock = kOfScale;
+  static constexpr const std::int8_t* kTable = kValues.values;
+  static void codes(const std::uint8_t* sub, std::size_t g, simd::Bytes (&out)[2]) {
+    if constexpr (panel_format(kType).low.n_bits == 4) {
+      codes4(sub, g, out);
+    } else {
+      codes3(sub, g, out);
+    }
+    out[0] = simd::lookup16(kTable, out[0]);
+    out[1] = simd::lookup16(kTable, out[1]);
+  }
+  static simd::F32 scale(const std::uint8_t* block, std::size_t h) {
+    return simd::mul(half_word(block, 0, h), simd::splat(kValues.factor));
+  }
+  static simd::I32 sub_scale(const std::uint8_t* block, std::size_t s, std::size_t h) {
+    return odd_scale(nibble<kType>(block, s, h));
+  }
+};
+
+template <>
+struct Unpack<DType::kIQ1_M> : Flat<DType::kIQ1_M, 16, quant::kIQ1Values> {};
+template <>
+struct Unpack<DType::kIQ2_XXS> : Flat<DType::kIQ2_XXS, 32, quant::kIQ2Values> {};
+template <>
+struct Unpack<DType::kIQ2_XS> : Flat<DType::kIQ2_XS, 16, quant::kIQ2Values> {};
+template <>
+struct Unpack<DType::kIQ2_S> : Flat<DType::kIQ2_S, 16, quant::kIQ2Values> {};
+template <>
+struct Unpack<DType::kIQ3_XXS> : Flat<DType::kIQ3_XXS, 32, quant::kIQ3XxsValues> {};
+template <>
+struct Unpack<DType::kIQ3_S> : Flat<DType::kIQ3_S, 32, quant::kIQ3SValues> {};
+
+/// With the shift as a min: d / 8 * (2 scale + 1) * (8 code - (8 - shift)), shift 1 or -1.
+template <>
+struct Unpack<DType::kIQ1_S> : Common<ActFormat::kA256> {
+  static constexpr bool kHasMin = true;
+  static void codes(const std::uint8_t* sub, std::size_t g, simd::Bytes (&out)[2]) { codes2(sub, g, out); }
+  static simd::F32 scale(const std::uint8_t* block, std::size_t h) {
+    return simd::mul(half_word(block, 0, h), simd::splat(0.125F));
+  }
+  static simd::F32 min(const std::uint8_t* block, std::size_t h) { return scale(block, h); }
+  static simd::I32 sub_scale(const std::uint8_t* block, std::size_t s, std::size_t h) {
+    const simd::I32 bits = simd::bit_and(nibble<DType::kIQ1_S>(block, s, h), simd::splat_i32(7));
+    return simd::shift_left<3>(odd_scale(bits));
+  }
+  static simd::I32 sub_min(const std::uint8_t* block, std::size_t s, std::size_t h) {
+    const simd::I32 bits = nibble<DType::kIQ1_S>(block, s, h);
+    const simd::I32 scale = odd_scale(simd::bit_and(bits, simd::splat_i32(7)));
+    const simd::I32 shift = simd::shift_left<1>(simd::shift_right<3>(bits));
+    return simd::mul(scale, simd::add(shift, simd::splat_i32(7)));
+  }
+};
+
+template <DType kType>
+struct Ternary : Common<ActFormat::kA256> {
+  static constexpr int kOffset = 1;
+  static void codes(const std::uint8_t* sub, std::size_t g, simd::Bytes (&out)[2]) { codes2(sub, g, out); }
+  static simd::F32 scale(const std::uint8_t* block, std::size_t h) { return half_word(block, 0, h); }
+  static simd::I32 sub_scale(const std::uint8_t*, std::size_t, std::size_t) { return simd::splat_i32(1); }
+};
+template <>
+struct Unpack<DType::kTQ1_0> : Ternary<DType::kTQ1_0> {};
+template <>
+struct Unpack<DType::kTQ2_0> : Ternary<DType::kTQ2_0> {};
 
 // ---- Floats: column j of a line (of kLineColumns columns of sixteen rows) as float32 ----
 
