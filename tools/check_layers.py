@@ -13,7 +13,7 @@ LAYERS = {
     "base": 0,
     "os": 1, "quant": 1, "simd": 1,
     "chat": 2, "gguf": 2,
-    "kernels": 3, "model": 3, "text": 3,
+    "kernels": 3, "model": 3, "quantize": 3, "text": 3,
     "plan": 4, "sample": 4,
     "arch": 5, "pack": 5,
     "exec": 6,
