@@ -6,7 +6,9 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "cli/command.h"
 #include "cli/flags.h"
@@ -23,7 +25,8 @@ struct QuantizeOptions {
   std::string out;
   const quantize::Mix* mix = nullptr;
   std::size_t n_threads = 0;
-  quantize::Options options;
+  std::optional<std::string> importance;
+  bool allow_requantizing = false;
 };
 
 std::string names_of_mixes() {
@@ -42,10 +45,16 @@ Status quantize_model(const QuantizeOptions& options) {
   WOOLLY_TRY(const auto path, options.model.find());
   WOOLLY_CHECK(check_new(options.out));
   WOOLLY_TRY(const OpenedFile opened, open_file(path));
+  quantize::Options how{.importance = {}, .allow_requantizing = options.allow_requantizing};
+  if (options.importance) {
+    WOOLLY_TRY(const auto source, os::TensorSource::open(*options.importance));
+    WOOLLY_TRY(quantize::Importance importance, quantize::Importance::read(source));
+    how.importance = std::move(importance);
+  }
   WOOLLY_TRY(const auto pool, os::ThreadPool::create(options.n_threads));
   WOOLLY_TRY(OutputFile out, OutputFile::create(options.out));
   WOOLLY_TRY(const quantize::Summary summary,
-             quantize::quantize(opened.source, opened.file, *options.mix, options.options, *pool,
+             quantize::quantize(opened.source, opened.file, *options.mix, how, *pool,
                                 [&](std::span<const std::byte> bytes) { out.write(bytes); }));
   WOOLLY_CHECK(check_new(options.out));
   WOOLLY_CHECK(out.finish());
@@ -69,7 +78,9 @@ Action declare_quantize(CLI::App& app) {
   add_count(
       app, "-t", "Threads; without it one for each core that this process may use",
       [options](std::uint64_t n) { options->n_threads = n; }, 1, os::ThreadPool::kMaxThreads);
-  app.add_flag("--requantize", options->options.allow_requantizing,
+  add_text(app, "--imatrix", "FILE", "An importance matrix in GGUF, as llama-imatrix writes it: how much each column counts",
+           options->importance);
+  app.add_flag("--requantize", options->allow_requantizing,
                "Take weights that are quantized already; the result is worse than from the original");
   app.footer(
       "Vectors stay as they are, and some matrices take more bits than others, as llama.cpp has it for the same name. The\n"

@@ -53,24 +53,28 @@ std::array<int, 256> codes_of(const Fitted& fitted, const float* x) noexcept {
   return codes;
 }
 
-/// The ternary weights and their scale that leave the least error. For n weights that are not zero the best are the n of
-/// the largest magnitude, the best scale is their mean, and what is explained is (Σ|x|)² / n.
+/// The ternary weights and their scale that leave the least error. Those that are not zero are the ones of the largest
+/// magnitudes; their best scale is their mean Σw|x| / Σw, and what is explained is (Σw|x|)² / Σw.
 struct TernaryBlock {
   float d = 0;
   std::array<int, 256> codes;  ///< 0, 1, 2 for -d, 0, d.
 
-  explicit TernaryBlock(const float* x) noexcept {
-    std::array<float, 256> sorted;
-    for (std::size_t i = 0; i < 256; ++i) sorted[i] = std::fabs(x[i]);
-    std::ranges::sort(sorted, std::greater{});
-    float sum = 0, best = 0, least = 0;
-    for (std::size_t n = 1; n <= 256; ++n) {
-      sum += sorted[n - 1];
-      const float explained = sum * sum / static_cast<float>(n);
-      if (explained <= best) continue;
+  TernaryBlock(const float* x, const float* w) noexcept {
+    struct Weight {
+      float magnitude, importance;
+    };
+    std::array<Weight, 256> sorted;
+    for (std::size_t i = 0; i < 256; ++i) sorted[i] = {std::fabs(x[i]), w[i]};
+    std::ranges::sort(sorted, std::greater{}, &Weight::magnitude);
+    float sum = 0, size = 0, best = 0, least = 0;
+    for (const Weight& weight : sorted) {
+      sum += weight.importance * weight.magnitude;
+      size += weight.importance;
+      const float explained = sum * sum / size;
+      if (!(explained > best)) continue;
       best = explained;
-      d = sum / static_cast<float>(n);
-      least = sorted[n - 1];
+      d = sum / size;
+      least = weight.magnitude;
     }
     for (std::size_t i = 0; i < 256; ++i) {
       codes[i] = d > 0 && std::fabs(x[i]) >= least ? (x[i] < 0 ? 0 : 2) : 1;
@@ -80,9 +84,9 @@ struct TernaryBlock {
 
 }  // namespace
 
-void encode_q2_k(const float* x, std::size_t n_blocks, std::byte* blocks) noexcept {
-  for (std::size_t b = 0; b < n_blocks; ++b, x += 256) {
-    const LineBlock<3, 16, 15> fitted(x);
+void encode_q2_k(const float* x, const float* w, std::size_t n_blocks, std::byte* blocks) noexcept {
+  for (std::size_t b = 0; b < n_blocks; ++b, x += 256, w += 256) {
+    const LineBlock<3, 16, 15> fitted(x, w);
     BlockQ2_K block{};
     block.d = base::f32_to_f16(fitted.d);
     block.dmin = base::f32_to_f16(fitted.dmin);
@@ -92,9 +96,9 @@ void encode_q2_k(const float* x, std::size_t n_blocks, std::byte* blocks) noexce
   }
 }
 
-void encode_q3_k(const float* x, std::size_t n_blocks, std::byte* blocks) noexcept {
-  for (std::size_t b = 0; b < n_blocks; ++b, x += 256) {
-    const ScaledBlock<WholeLevels<-4, 3>, 16, -32, 31> fitted(x);
+void encode_q3_k(const float* x, const float* w, std::size_t n_blocks, std::byte* blocks) noexcept {
+  for (std::size_t b = 0; b < n_blocks; ++b, x += 256, w += 256) {
+    const ScaledBlock<WholeLevels<-4, 3>, 16, -32, 31> fitted(x, w);
     BlockQ3_K block{};
     block.d = base::f32_to_f16(fitted.d);
     for (std::size_t s = 0; s < 16; ++s) {  // see q3k_scale
@@ -111,18 +115,18 @@ void encode_q3_k(const float* x, std::size_t n_blocks, std::byte* blocks) noexce
   }
 }
 
-void encode_q4_k(const float* x, std::size_t n_blocks, std::byte* blocks) noexcept {
-  for (std::size_t b = 0; b < n_blocks; ++b, x += 256) {
-    const LineBlock<15, 32, 63> fitted(x);
+void encode_q4_k(const float* x, const float* w, std::size_t n_blocks, std::byte* blocks) noexcept {
+  for (std::size_t b = 0; b < n_blocks; ++b, x += 256, w += 256) {
+    const LineBlock<15, 32, 63> fitted(x, w);
     BlockQ4_K block{};
     put_q45k(block, fitted, codes_of(fitted, x));
     store(block, blocks, b);
   }
 }
 
-void encode_q5_k(const float* x, std::size_t n_blocks, std::byte* blocks) noexcept {
-  for (std::size_t b = 0; b < n_blocks; ++b, x += 256) {
-    const LineBlock<31, 32, 63> fitted(x);
+void encode_q5_k(const float* x, const float* w, std::size_t n_blocks, std::byte* blocks) noexcept {
+  for (std::size_t b = 0; b < n_blocks; ++b, x += 256, w += 256) {
+    const LineBlock<31, 32, 63> fitted(x, w);
     const std::array<int, 256> codes = codes_of(fitted, x);
     BlockQ5_K block{};
     put_q45k(block, fitted, codes);
@@ -131,9 +135,9 @@ void encode_q5_k(const float* x, std::size_t n_blocks, std::byte* blocks) noexce
   }
 }
 
-void encode_q6_k(const float* x, std::size_t n_blocks, std::byte* blocks) noexcept {
-  for (std::size_t b = 0; b < n_blocks; ++b, x += 256) {
-    const ScaledBlock<WholeLevels<-32, 31>, 16, -128, 127> fitted(x);
+void encode_q6_k(const float* x, const float* w, std::size_t n_blocks, std::byte* blocks) noexcept {
+  for (std::size_t b = 0; b < n_blocks; ++b, x += 256, w += 256) {
+    const ScaledBlock<WholeLevels<-32, 31>, 16, -128, 127> fitted(x, w);
     BlockQ6_K block{};
     block.d = base::f32_to_f16(fitted.d);
     for (std::size_t s = 0; s < 16; ++s) block.scales[s] = static_cast<std::int8_t>(fitted.scales[s]);
@@ -146,9 +150,9 @@ void encode_q6_k(const float* x, std::size_t n_blocks, std::byte* blocks) noexce
   }
 }
 
-void encode_iq4_xs(const float* x, std::size_t n_blocks, std::byte* blocks) noexcept {
-  for (std::size_t b = 0; b < n_blocks; ++b, x += 256) {
-    const ScaledBlock<IQ4Levels, 32, -32, 31> fitted(x);
+void encode_iq4_xs(const float* x, const float* w, std::size_t n_blocks, std::byte* blocks) noexcept {
+  for (std::size_t b = 0; b < n_blocks; ++b, x += 256, w += 256) {
+    const ScaledBlock<IQ4Levels, 32, -32, 31> fitted(x, w);
     BlockIQ4_XS block{};
     block.d = base::f32_to_f16(fitted.d);
     for (std::size_t s = 0; s < 8; ++s) {  // see iq4xs_scale
@@ -161,9 +165,9 @@ void encode_iq4_xs(const float* x, std::size_t n_blocks, std::byte* blocks) noex
   }
 }
 
-void encode_tq2_0(const float* x, std::size_t n_blocks, std::byte* blocks) noexcept {
-  for (std::size_t b = 0; b < n_blocks; ++b, x += 256) {
-    const TernaryBlock fitted(x);
+void encode_tq2_0(const float* x, const float* w, std::size_t n_blocks, std::byte* blocks) noexcept {
+  for (std::size_t b = 0; b < n_blocks; ++b, x += 256, w += 256) {
+    const TernaryBlock fitted(x, w);
     BlockTQ2_0 block{};
     block.d = base::f32_to_f16(fitted.d);
     for (std::size_t i = 0; i < 256; ++i) put_pair(block.qs, i, fitted.codes[i]);
@@ -171,9 +175,9 @@ void encode_tq2_0(const float* x, std::size_t n_blocks, std::byte* blocks) noexc
   }
 }
 
-void encode_tq1_0(const float* x, std::size_t n_blocks, std::byte* blocks) noexcept {
-  for (std::size_t b = 0; b < n_blocks; ++b, x += 256) {
-    const TernaryBlock fitted(x);
+void encode_tq1_0(const float* x, const float* w, std::size_t n_blocks, std::byte* blocks) noexcept {
+  for (std::size_t b = 0; b < n_blocks; ++b, x += 256, w += 256) {
+    const TernaryBlock fitted(x, w);
     BlockTQ1_0 block{};
     block.d = base::f32_to_f16(fitted.d);
     // The digits of a number below 243, as the fraction of 256 that is rounded up: digits are taken off by rounding down.

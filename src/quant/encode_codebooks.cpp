@@ -26,8 +26,8 @@ class Patterns {
     for (std::size_t combination = 0; combination < kCombinations; ++combination) list_nearest(combination);
   }
 
-  /// The number of the pattern v for which Σ (t - v)² is least, of those near the levels that are nearest to each t.
-  [[nodiscard]] std::size_t nearest(const float* t) const noexcept {
+  /// The number of the pattern v for which Σ w (t - v)² is least, of those near the levels that are nearest to each t.
+  [[nodiscard]] std::size_t nearest(const float* t, const float* w) const noexcept {
     std::size_t combination = 0, place = 1;
     for (std::size_t i = 0; i < kWeights; ++i, place *= kLevels) {
       std::size_t level = 0;
@@ -41,7 +41,7 @@ class Patterns {
     for (std::size_t k = 0; k < near.n; ++k) {
       const std::size_t p = near.patterns[k];
       float distance = 0;
-      for (std::size_t i = 0; i < kWeights; ++i) distance += (t[i] - values_[p][i]) * (t[i] - values_[p][i]);
+      for (std::size_t i = 0; i < kWeights; ++i) distance += w[i] * (t[i] - values_[p][i]) * (t[i] - values_[p][i]);
       if (distance >= best_distance) continue;
       best_distance = distance;
       best = p;
@@ -113,20 +113,20 @@ constexpr std::array<float, 8> kIQ3SLevels = {1, 3, 5, 7, 9, 11, 13, 15};
 
 constexpr std::array<float, 3> kIQ1Levels = {-1, 0, 1};
 
-/// 256 weights with their signs apart. Where signs are even, one of eight weights may have the wrong sign: the smallest,
-/// whose magnitude counts as negative then.
+/// 256 weights with their signs apart. Where signs are even, one of eight weights may have the wrong sign: the one that
+/// counts least, whose magnitude is negative then.
 struct SignedWeights {
   std::array<float, 256> magnitudes;
   std::array<std::uint8_t, 32> signs{};
 
-  SignedWeights(const float* x, bool are_even) noexcept {
+  SignedWeights(const float* x, const float* w, bool are_even) noexcept {
     for (std::size_t g = 0; g < 32; ++g) {
       unsigned negative = 0;
       std::size_t smallest = 8 * g;
       for (std::size_t i = 8 * g; i < 8 * g + 8; ++i) {
         magnitudes[i] = std::fabs(x[i]);
         if (x[i] < 0) negative |= 1U << (i % 8);
-        if (magnitudes[i] < magnitudes[smallest]) smallest = i;
+        if (w[i] * x[i] * x[i] < w[smallest] * x[smallest] * x[smallest]) smallest = i;
       }
       if (are_even && __builtin_parity(negative) != 0) {
         negative ^= 1U << (smallest % 8);
@@ -145,8 +145,8 @@ struct PatternBlock {
   std::array<int, kSubs> scales{};
   std::array<std::uint16_t, 256 / kWeights> patterns{};
 
-  PatternBlock(const Book& book, const std::array<float, 256>& x, float largest_level, float factor) noexcept
-      : book_(book), x_(x), factor_(factor) {
+  PatternBlock(const Book& book, const std::array<float, 256>& x, const float* w, float largest_level, float factor) noexcept
+      : book_(book), x_(x), w_(w), factor_(factor) {
     std::array<float, kSubs> wanted;
     float largest = 0;
     for (std::size_t s = 0; s < kSubs; ++s) {
@@ -181,12 +181,13 @@ struct PatternBlock {
     for (std::size_t i = kSub * s; i < kSub * (s + 1); i += kWeights) {
       float t[kWeights];
       for (std::size_t j = 0; j < kWeights; ++j) t[j] = x_[i + j] * inverse;
-      const std::size_t pattern = book_.nearest(t);
+      const std::size_t pattern = book_.nearest(t, w_ + i);
       patterns[i / kWeights] = static_cast<std::uint16_t>(pattern);
       const auto& values = book_.values(pattern);
       for (std::size_t j = 0; j < kWeights; ++j) {
-        sums.xv += x_[i + j] * values[j];
-        sums.vv += values[j] * values[j];
+        const float wv = w_[i + j] * values[j];
+        sums.xv += x_[i + j] * wv;
+        sums.vv += values[j] * wv;
       }
     }
     return sums;
@@ -207,7 +208,7 @@ struct PatternBlock {
     return (again.explained() > best.explained() ? again : best).scale();
   }
 
-  /// The best scale near the one that is wanted: what is left is Σx² - 2 c Σxv + c² Σv².
+  /// The best scale near the one that is wanted: what is left is Σwx² - 2 c Σwxv + c² Σwv².
   void choose(std::size_t s, float wanted) noexcept {
     const int middle = static_cast<int>(std::clamp(std::round((wanted / (d * factor_) - 1) / 2), 0.0F, 15.0F));
     float best_error = std::numeric_limits<float>::max();
@@ -223,6 +224,7 @@ struct PatternBlock {
 
   const Book& book_;
   const std::array<float, 256>& x_;
+  const float* w_;
   float factor_;
 };
 
@@ -236,7 +238,7 @@ struct ShiftedBlock {
   std::array<std::uint16_t, 32> patterns{};
   std::array<bool, 256 / kShifted> is_negative{};  ///< Of shifts.
 
-  ShiftedBlock(const Book& book, const float* x) noexcept : book_(book), x_(x) {
+  ShiftedBlock(const Book& book, const float* x, const float* w) noexcept : book_(book), x_(x), w_(w) {
     std::array<float, kSubs> wanted;
     float largest = 0;
     for (std::size_t s = 0; s < kSubs; ++s) {
@@ -282,13 +284,13 @@ struct ShiftedBlock {
     for (std::size_t i = first; i < first + kShifted; i += 8) {
       float t[8];
       for (std::size_t j = 0; j < 8; ++j) t[j] = x_[i + j] * inverse - shift;
-      const std::size_t pattern = book_.nearest(t);
+      const std::size_t pattern = book_.nearest(t, w_ + i);
       patterns[i / 8] = static_cast<std::uint16_t>(pattern);
       const auto& values = book_.values(pattern);
       for (std::size_t j = 0; j < 8; ++j) {
-        const float v = values[j] + shift;
-        sums.xv += x_[i + j] * v;
-        sums.vv += v * v;
+        const float v = values[j] + shift, wv = w_[i + j] * v;
+        sums.xv += x_[i + j] * wv;
+        sums.vv += v * wv;
       }
     }
     return sums;
@@ -321,6 +323,7 @@ struct ShiftedBlock {
 
   const Book& book_;
   const float* x_;
+  const float* w_;
 };
 
 template <typename Block>
@@ -340,10 +343,10 @@ std::uint32_t tail_of(const SignedWeights& weights, std::size_t b, int scale) no
 /// Fits each block and lets `put` fill it in.
 template <typename Block, std::size_t kWeights, std::size_t kSub, typename Book, typename Put>
 void encode_patterns(const Book& book, float largest_level, float factor, bool are_even, const float* x,
-                     std::size_t n_blocks, std::byte* blocks, Put put) noexcept {
-  for (std::size_t b = 0; b < n_blocks; ++b, x += 256) {
-    const SignedWeights weights(x, are_even);
-    const PatternBlock<Book, kWeights, kSub> fitted(book, weights.magnitudes, largest_level, factor);
+                     const float* w, std::size_t n_blocks, std::byte* blocks, Put put) noexcept {
+  for (std::size_t b = 0; b < n_blocks; ++b, x += 256, w += 256) {
+    const SignedWeights weights(x, w, are_even);
+    const PatternBlock<Book, kWeights, kSub> fitted(book, weights.magnitudes, w, largest_level, factor);
     Block block{};
     block.d = base::f32_to_f16(fitted.d);
     put(block, fitted, weights);
@@ -353,9 +356,9 @@ void encode_patterns(const Book& book, float largest_level, float factor, bool a
 
 }  // namespace
 
-void encode_iq2_xxs(const float* x, std::size_t n_blocks, std::byte* blocks) noexcept {
+void encode_iq2_xxs(const float* x, const float* w, std::size_t n_blocks, std::byte* blocks) noexcept {
   const auto& book = patterns<kIQ2XxsCodebook, 3, kIQ2Levels>();
-  encode_patterns<BlockIQ2_XXS, 8, 32>(book, 43, kIQ2Values.factor, true, x, n_blocks, blocks,
+  encode_patterns<BlockIQ2_XXS, 8, 32>(book, 43, kIQ2Values.factor, true, x, w, n_blocks, blocks,
                                        [](auto& block, const auto& fitted, const auto& weights) {
     for (std::size_t b = 0; b < 8; ++b) {
       for (std::size_t l = 0; l < 4; ++l) block.qs[8 * b + l] = static_cast<std::uint8_t>(fitted.patterns[4 * b + l]);
@@ -365,9 +368,9 @@ void encode_iq2_xxs(const float* x, std::size_t n_blocks, std::byte* blocks) noe
   });
 }
 
-void encode_iq2_xs(const float* x, std::size_t n_blocks, std::byte* blocks) noexcept {
+void encode_iq2_xs(const float* x, const float* w, std::size_t n_blocks, std::byte* blocks) noexcept {
   const auto& book = patterns<kIQ2XsCodebook, 3, kIQ2Levels>();
-  encode_patterns<BlockIQ2_XS, 8, 16>(book, 43, kIQ2Values.factor, true, x, n_blocks, blocks,
+  encode_patterns<BlockIQ2_XS, 8, 16>(book, 43, kIQ2Values.factor, true, x, w, n_blocks, blocks,
                                       [](auto& block, const auto& fitted, const auto& weights) {
     for (std::size_t i = 0; i < 32; ++i) {
       block.qs[i] = static_cast<std::uint16_t>(fitted.patterns[i] | (weights.signs[i] & 127U) << 9);
@@ -376,9 +379,9 @@ void encode_iq2_xs(const float* x, std::size_t n_blocks, std::byte* blocks) noex
   });
 }
 
-void encode_iq2_s(const float* x, std::size_t n_blocks, std::byte* blocks) noexcept {
+void encode_iq2_s(const float* x, const float* w, std::size_t n_blocks, std::byte* blocks) noexcept {
   const auto& book = patterns<kIQ2SCodebook, 3, kIQ2Levels>();
-  encode_patterns<BlockIQ2_S, 8, 16>(book, 43, kIQ2Values.factor, false, x, n_blocks, blocks,
+  encode_patterns<BlockIQ2_S, 8, 16>(book, 43, kIQ2Values.factor, false, x, w, n_blocks, blocks,
                                      [](auto& block, const auto& fitted, const auto& weights) {
     for (std::size_t i = 0; i < 32; ++i) {
       block.qs[i] = static_cast<std::uint8_t>(fitted.patterns[i] & 255);
@@ -389,9 +392,9 @@ void encode_iq2_s(const float* x, std::size_t n_blocks, std::byte* blocks) noexc
   });
 }
 
-void encode_iq3_xxs(const float* x, std::size_t n_blocks, std::byte* blocks) noexcept {
+void encode_iq3_xxs(const float* x, const float* w, std::size_t n_blocks, std::byte* blocks) noexcept {
   const auto& book = patterns<kIQ3XxsCodebook, 8, kIQ3XxsLevels>();
-  encode_patterns<BlockIQ3_XXS, 4, 32>(book, 62, kIQ3XxsValues.factor, true, x, n_blocks, blocks,
+  encode_patterns<BlockIQ3_XXS, 4, 32>(book, 62, kIQ3XxsValues.factor, true, x, w, n_blocks, blocks,
                                        [](auto& block, const auto& fitted, const auto& weights) {
     for (std::size_t i = 0; i < 64; ++i) block.qs[i] = static_cast<std::uint8_t>(fitted.patterns[i]);
     for (std::size_t b = 0; b < 8; ++b) {
@@ -401,9 +404,9 @@ void encode_iq3_xxs(const float* x, std::size_t n_blocks, std::byte* blocks) noe
   });
 }
 
-void encode_iq3_s(const float* x, std::size_t n_blocks, std::byte* blocks) noexcept {
+void encode_iq3_s(const float* x, const float* w, std::size_t n_blocks, std::byte* blocks) noexcept {
   const auto& book = patterns<kIQ3SCodebook, 8, kIQ3SLevels>();
-  encode_patterns<BlockIQ3_S, 4, 32>(book, 15, kIQ3SValues.factor, false, x, n_blocks, blocks,
+  encode_patterns<BlockIQ3_S, 4, 32>(book, 15, kIQ3SValues.factor, false, x, w, n_blocks, blocks,
                                      [](auto& block, const auto& fitted, const auto& weights) {
     for (std::size_t i = 0; i < 64; ++i) {
       block.qs[i] = static_cast<std::uint8_t>(fitted.patterns[i] & 255);
@@ -414,10 +417,10 @@ void encode_iq3_s(const float* x, std::size_t n_blocks, std::byte* blocks) noexc
   });
 }
 
-void encode_iq1_s(const float* x, std::size_t n_blocks, std::byte* blocks) noexcept {
+void encode_iq1_s(const float* x, const float* w, std::size_t n_blocks, std::byte* blocks) noexcept {
   const auto& book = patterns<kIQ1Codebook, 3, kIQ1Levels>();
-  for (std::size_t b = 0; b < n_blocks; ++b, x += 256) {
-    const ShiftedBlock<std::remove_cvref_t<decltype(book)>, 32, 32> fitted(book, x);
+  for (std::size_t b = 0; b < n_blocks; ++b, x += 256, w += 256) {
+    const ShiftedBlock<std::remove_cvref_t<decltype(book)>, 32, 32> fitted(book, x, w);
     BlockIQ1_S block{};
     block.d = base::f32_to_f16(fitted.d);
     for (std::size_t i = 0; i < 32; ++i) {
@@ -431,10 +434,10 @@ void encode_iq1_s(const float* x, std::size_t n_blocks, std::byte* blocks) noexc
   }
 }
 
-void encode_iq1_m(const float* x, std::size_t n_blocks, std::byte* blocks) noexcept {
+void encode_iq1_m(const float* x, const float* w, std::size_t n_blocks, std::byte* blocks) noexcept {
   const auto& book = patterns<kIQ1Codebook, 3, kIQ1Levels>();
-  for (std::size_t b = 0; b < n_blocks; ++b, x += 256) {
-    const ShiftedBlock<std::remove_cvref_t<decltype(book)>, 16, 8> fitted(book, x);
+  for (std::size_t b = 0; b < n_blocks; ++b, x += 256, w += 256) {
+    const ShiftedBlock<std::remove_cvref_t<decltype(book)>, 16, 8> fitted(book, x, w);
     BlockIQ1_M block{};
     for (std::size_t i = 0; i < 32; ++i) {
       block.qs[i] = static_cast<std::uint8_t>(fitted.patterns[i] & 255);

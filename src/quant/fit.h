@@ -1,11 +1,11 @@
-// The search for the scales of a block, for the encoders: those that leave the least squared error. What a format fixes are
-// its levels and how scales are stored; the rest is arithmetic:
+// The search for the scales of a block, for the encoders: those that leave the least squared error, in which weight i counts
+// w[i] times. What a format fixes are its levels and how scales are stored; the rest is arithmetic:
 //
 //   With codes given, the best scale is a least-squares fit; with a scale given, the best code of a weight is the nearest
 //   level. Doing both in turn never makes it worse, but ends in a place near where it began. So it begins from several
 //   scales around the one that maps the largest weight to the last level.
 //
-// For x ~ d v the error is Σx² - (Σxv)² / Σv², so the best of several is the one of the largest (Σxv)² / Σv².
+// For x ~ d v the error is Σwx² - (Σwxv)² / Σwv², so the best of several is the one of the largest (Σwxv)² / Σwv².
 #pragma once
 
 #include <algorithm>
@@ -52,27 +52,27 @@ struct ProductSums {
 
 /// For the levels nearest to x / d, 1 / d given.
 template <typename Levels, std::size_t kN>
-ProductSums product_sums(const float* x, float inverse) noexcept {
+ProductSums product_sums(const float* x, const float* w, float inverse) noexcept {
   Lanes xv, vv;
   for (std::size_t i = 0; i < kN; i += 8) {
     for (std::size_t j = 0; j < 8; ++j) {
-      const float v = Levels::nearest(x[i + j] * inverse);
-      xv.of[j] += x[i + j] * v;
-      vv.of[j] += v * v;
+      const float v = Levels::nearest(x[i + j] * inverse), wv = w[i + j] * v;
+      xv.of[j] += x[i + j] * wv;
+      vv.of[j] += v * wv;
     }
   }
   return {xv.sum(), vv.sum()};
 }
 
-/// Σ (x - d v)² with the nearest levels v.
+/// Σ w (x - d v)² with the nearest levels v.
 template <typename Levels, std::size_t kN>
-float error_with(const float* x, float d) noexcept {
+float error_with(const float* x, const float* w, float d) noexcept {
   const float inverse = d != 0 ? 1 / d : 0.0F;
   Lanes error;
   for (std::size_t i = 0; i < kN; i += 8) {
     for (std::size_t j = 0; j < 8; ++j) {
       const float rest = x[i + j] - d * Levels::nearest(x[i + j] * inverse);
-      error.of[j] += rest * rest;
+      error.of[j] += w[i + j] * rest * rest;
     }
   }
   return error.sum();
@@ -87,7 +87,7 @@ float largest_magnitude(const float* x) noexcept {
 
 /// The scale d of either sign for which x ~ d v is best; 0 where all weights are.
 template <typename Levels, std::size_t kN>
-float fit_scale(const float* x) noexcept {
+float fit_scale(const float* x, const float* w) noexcept {
   const float largest = largest_magnitude<kN>(x);
   if (!(largest > 0)) return 0;
   constexpr int kSteps = 5;  // on either side; finer ones gain less than 0.1 % of the error
@@ -95,13 +95,13 @@ float fit_scale(const float* x) noexcept {
   for (const float sign : {1.0F, -1.0F}) {
     for (int step = -kSteps; step <= kSteps; ++step) {
       const float reach = Levels::kReach * static_cast<float>(step) / static_cast<float>(kSteps);
-      const ProductSums sums = product_sums<Levels, kN>(x, sign * (Levels::kLargest + reach) / largest);
+      const ProductSums sums = product_sums<Levels, kN>(x, w, sign * (Levels::kLargest + reach) / largest);
       if (sums.explained() > best.explained()) best = sums;
     }
   }
   for (int turn = 0; turn < 2; ++turn) {
     if (best.xv == 0) break;
-    const ProductSums sums = product_sums<Levels, kN>(x, best.vv / best.xv);
+    const ProductSums sums = product_sums<Levels, kN>(x, w, best.vv / best.xv);
     if (sums.explained() > best.explained()) best = sums;
   }
   return best.scale();
@@ -114,7 +114,7 @@ struct Line {
 
 /// The best line with whole q in 0..kMax; with `below_zero`, one whose m is not positive.
 template <int kMax, std::size_t kN>
-Line fit_line(const float* x, bool below_zero) noexcept {
+Line fit_line(const float* x, const float* w, bool below_zero) noexcept {
   float low = x[0], high = x[0];
   for (std::size_t i = 1; i < kN; ++i) {
     low = std::min(low, x[i]);
@@ -127,18 +127,20 @@ Line fit_line(const float* x, bool below_zero) noexcept {
   // Tries the codes that a line gives, and takes the line that fits them best.
   const auto attempt = [&](Line line) {
     const float inverse = 1 / line.d;
-    Lanes q_sum, qq_sum, xq_sum, x_sum, xx_sum;
+    Lanes one_sum, q_sum, qq_sum, xq_sum, x_sum, xx_sum;
     for (std::size_t i = 0; i < kN; i += 8) {
       for (std::size_t j = 0; j < 8; ++j) {
         const float value = x[i + j], q = WholeLevels<0, kMax>::nearest((value - line.m) * inverse);
-        q_sum.of[j] += q;
-        qq_sum.of[j] += q * q;
-        xq_sum.of[j] += value * q;
-        x_sum.of[j] += value;
-        xx_sum.of[j] += value * value;
+        const float wq = w[i + j] * q, wx = w[i + j] * value;
+        one_sum.of[j] += w[i + j];
+        q_sum.of[j] += wq;
+        qq_sum.of[j] += q * wq;
+        xq_sum.of[j] += q * wx;
+        x_sum.of[j] += wx;
+        xx_sum.of[j] += value * wx;
       }
     }
-    const float n = kN, q = q_sum.sum(), qq = qq_sum.sum(), xq = xq_sum.sum(), xs = x_sum.sum();
+    const float n = one_sum.sum(), q = q_sum.sum(), qq = qq_sum.sum(), xq = xq_sum.sum(), xs = x_sum.sum();
     const float det = n * qq - q * q;
     if (!(det > 0)) return;
     Line fitted{(n * xq - q * xs) / det, (qq * xs - q * xq) / det};
@@ -166,11 +168,11 @@ struct ScaledBlock {
   float d = 0;  ///< An f16.
   std::array<int, kSubs> scales{};
 
-  explicit ScaledBlock(const float* x) noexcept {
+  ScaledBlock(const float* x, const float* w) noexcept {
     std::array<float, kSubs> wanted;
     float highest = 0, lowest = 0;
     for (std::size_t s = 0; s < kSubs; ++s) {
-      wanted[s] = fit_scale<Levels, kSub>(x + kSub * s);
+      wanted[s] = fit_scale<Levels, kSub>(x + kSub * s, w + kSub * s);
       highest = std::max(highest, wanted[s]);
       lowest = std::min(lowest, wanted[s]);
     }
@@ -179,16 +181,16 @@ struct ScaledBlock {
     for (int turn = 0; turn < 2 && d != 0; ++turn) {
       ProductSums all;
       for (std::size_t s = 0; s < kSubs; ++s) {
-        scales[s] = best_scale(x + kSub * s, wanted[s] / d);
+        scales[s] = best_scale(x + kSub * s, w + kSub * s, wanted[s] / d);
         const float scale = static_cast<float>(scales[s]);
         if (scales[s] == 0) continue;
-        const ProductSums sums = product_sums<Levels, kSub>(x + kSub * s, 1 / (d * scale));
+        const ProductSums sums = product_sums<Levels, kSub>(x + kSub * s, w + kSub * s, 1 / (d * scale));
         all.xv += scale * sums.xv;
         all.vv += scale * scale * sums.vv;
       }
       d = as_f16(all.scale());
     }
-    for (std::size_t s = 0; s < kSubs && d != 0; ++s) scales[s] = best_scale(x + kSub * s, wanted[s] / d);
+    for (std::size_t s = 0; s < kSubs && d != 0; ++s) scales[s] = best_scale(x + kSub * s, w + kSub * s, wanted[s] / d);
   }
 
   /// The code of weight i.
@@ -198,13 +200,13 @@ struct ScaledBlock {
   }
 
  private:
-  [[nodiscard]] int best_scale(const float* x, float wanted) const noexcept {
+  [[nodiscard]] int best_scale(const float* x, const float* w, float wanted) const noexcept {
     const int middle = static_cast<int>(std::clamp(std::round(wanted), static_cast<float>(kLow), static_cast<float>(kHigh)));
     int best = middle;
-    float best_error = error_with<Levels, kSub>(x, d * static_cast<float>(middle));
+    float best_error = error_with<Levels, kSub>(x, w, d * static_cast<float>(middle));
     for (const int scale : {middle - 1, middle + 1}) {
       if (scale < kLow || scale > kHigh) continue;
-      const float error = error_with<Levels, kSub>(x, d * static_cast<float>(scale));
+      const float error = error_with<Levels, kSub>(x, w, d * static_cast<float>(scale));
       if (error >= best_error) continue;
       best_error = error;
       best = scale;
@@ -221,19 +223,19 @@ struct LineBlock {
   float d = 0, dmin = 0;  ///< f16.
   std::array<int, kSubs> scales{}, mins{};
 
-  explicit LineBlock(const float* x) noexcept {
+  LineBlock(const float* x, const float* w) noexcept {
     std::array<Line, kSubs> wanted;
     float largest_d = 0, largest_m = 0;
     for (std::size_t s = 0; s < kSubs; ++s) {
-      wanted[s] = fit_line<kMax, kSub>(x + kSub * s, true);
+      wanted[s] = fit_line<kMax, kSub>(x + kSub * s, w + kSub * s, true);
       largest_d = std::max(largest_d, wanted[s].d);
       largest_m = std::max(largest_m, -wanted[s].m);
     }
     d = as_f16(largest_d / kMaxScale);
     dmin = as_f16(largest_m / kMaxScale);
     for (int turn = 0; turn < 3; ++turn) {
-      for (std::size_t s = 0; s < kSubs; ++s) choose(x + kSub * s, wanted[s], scales[s], mins[s]);
-      if (turn < 2) refit(x);
+      for (std::size_t s = 0; s < kSubs; ++s) choose(x + kSub * s, w + kSub * s, wanted[s], scales[s], mins[s]);
+      if (turn < 2) refit(x, w);
     }
   }
 
@@ -244,7 +246,7 @@ struct LineBlock {
 
  private:
   /// The best scale and min near those that are wanted.
-  void choose(const float* x, const Line& wanted, int& scale, int& min) const noexcept {
+  void choose(const float* x, const float* w, const Line& wanted, int& scale, int& min) const noexcept {
     const auto whole = [](float t, float unit) {
       return unit > 0 ? static_cast<int>(std::clamp(std::round(t / unit), 0.0F, static_cast<float>(kMaxScale))) : 0;
     };
@@ -252,7 +254,7 @@ struct LineBlock {
     float best_error = -1;
     for (int m = std::max(0, middle_min - 1); m <= std::min(kMaxScale, middle_min + 1); ++m) {
       for (int c = std::max(0, middle_scale - 1); c <= std::min(kMaxScale, middle_scale + 1); ++c) {
-        const float error = error_of(x, d * static_cast<float>(c), dmin * static_cast<float>(m));
+        const float error = error_of(x, w, d * static_cast<float>(c), dmin * static_cast<float>(m));
         if (best_error >= 0 && error >= best_error) continue;
         best_error = error;
         scale = c;
@@ -261,29 +263,30 @@ struct LineBlock {
     }
   }
 
-  [[nodiscard]] static float error_of(const float* x, float scale, float min) noexcept {
+  [[nodiscard]] static float error_of(const float* x, const float* w, float scale, float min) noexcept {
     const float inverse = scale > 0 ? 1 / scale : 0.0F;
     Lanes error;
     for (std::size_t i = 0; i < kSub; i += 8) {
       for (std::size_t j = 0; j < 8; ++j) {
         const float t = x[i + j] + min;
         const float rest = t - scale * WholeLevels<0, kMax>::nearest(t * inverse);
-        error.of[j] += rest * rest;
+        error.of[j] += w[i + j] * rest * rest;
       }
     }
     return error.sum();
   }
 
   /// d and dmin for the scales, mins and codes as they are: least squares of x = d u - dmin v, u = scale * q, v = min.
-  void refit(const float* x) noexcept {
+  void refit(const float* x, const float* w) noexcept {
     double uu = 0, uv = 0, vv = 0, xu = 0, xv = 0;
     for (std::size_t i = 0; i < 256; ++i) {
       const double u = scales[i / kSub] * code(x, i), v = mins[i / kSub], value = static_cast<double>(x[i]);
-      uu += u * u;
-      uv += u * v;
-      vv += v * v;
-      xu += value * u;
-      xv += value * v;
+      const double wu = static_cast<double>(w[i]) * u, wv = static_cast<double>(w[i]) * v;
+      uu += u * wu;
+      uv += u * wv;
+      vv += v * wv;
+      xu += value * wu;
+      xv += value * wv;
     }
     const double det = uu * vv - uv * uv;
     if (uu > 0 && vv == 0) {

@@ -31,7 +31,10 @@ class Rewriter {
   Rewriter(const os::TensorSource& source, os::ThreadPool& pool, const Sink& sink)
       : source_(source), pool_(pool), sink_(sink) {}
 
-  Status rewrite(const gguf::TensorView& tensor, DType type) {
+  /// `importance` is that of the columns of each matrix, or empty.
+  Status rewrite(const gguf::TensorView& tensor, DType type, std::span<const float> importance) {
+    importance_ = importance;
+    ones_.assign(importance.empty() ? tensor.n_cols() : 0, 1.0F);
     const std::uint64_t n_cols = tensor.n_cols(), at_once = std::max<std::uint64_t>(1, kPieceWeights / n_cols);
     for (std::uint64_t row = 0; row < tensor.n_rows(); row += at_once) {
       const std::uint64_t n = std::min(at_once, tensor.n_rows() - row), stride = tensor.size / tensor.n_rows();
@@ -68,7 +71,9 @@ class Rewriter {
         from.decode(in_.data() + row * in_stride, n_cols / from.block_k, x);
         for (std::size_t i = 0; i < n_cols; ++i) rows_[row].weights += static_cast<double>(x[i]) * static_cast<double>(x[i]);
         if (!std::isfinite(rows_[row].weights)) continue;
-        encode(x, n_cols / to.block_k, out_.data() + row * out_stride);
+        const std::uint64_t matrix = (first_row + row) / tensor.shape[1];
+        const float* w = importance_.empty() ? ones_.data() : importance_.data() + matrix * n_cols;
+        encode(x, w, n_cols / to.block_k, out_.data() + row * out_stride);
         to.decode(out_.data() + row * out_stride, n_cols / to.block_k, back);
         for (std::size_t i = 0; i < n_cols; ++i) {
           const double error = static_cast<double>(x[i]) - static_cast<double>(back[i]);
@@ -94,7 +99,8 @@ class Rewriter {
   os::ThreadPool& pool_;
   const Sink& sink_;
   std::vector<std::byte> in_, out_;
-  std::vector<float> weights_, decoded_;
+  std::vector<float> weights_, decoded_, ones_;
+  std::span<const float> importance_;
   std::vector<Squares> rows_;
   Squares all_;
 };
@@ -143,7 +149,8 @@ Result<Summary> quantize(const os::TensorSource& source, const gguf::File& file,
   sink(layout.header);
   Rewriter rewriter(source, pool, sink);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    WOOLLY_CHECK(rewriter.rewrite(file.tensors()[i], types[i]));
+    WOOLLY_TRY(const std::span<const float> importance, options.importance.find(tensors[i]));
+    WOOLLY_CHECK(rewriter.rewrite(file.tensors()[i], types[i], importance));
     const DTypeInfo& type = quant::info(types[i]);
     const std::uint64_t end =
         layout.offsets[i] + tensors[i].n_cols() / type.block_k * type.block_bytes * tensors[i].n_rows();

@@ -9,12 +9,14 @@
 #include "gguf/gguf.h"
 #include "os/tensor_source.h"
 #include "os/thread_pool.h"
+#include "quantize/importance.h"
 #include "quantize/mix.h"
 #include "woolly/error.h"
 
 namespace woolly::quantize {
 
 struct Options {
+  Importance importance{};          ///< How much each column counts.
   bool allow_requantizing = false;  ///< Take weights that are quantized already, whose error the new one is added to.
 };
 

@@ -16,9 +16,10 @@ namespace {
 
 class Encoder : public testing::TestWithParam<DTypeInfo> {
  protected:
-  static std::vector<std::byte> encode(const std::vector<float>& x) {
+  static std::vector<std::byte> encode(const std::vector<float>& x) { return encode(x, std::vector<float>(x.size(), 1.0F)); }
+  static std::vector<std::byte> encode(const std::vector<float>& x, const std::vector<float>& w) {
     std::vector<std::byte> blocks(x.size() / GetParam().block_k * GetParam().block_bytes + 1, std::byte{0xA5});
-    find_encoder(GetParam().type)(x.data(), x.size() / GetParam().block_k, blocks.data());
+    find_encoder(GetParam().type)(x.data(), w.data(), x.size() / GetParam().block_k, blocks.data());
     EXPECT_EQ(blocks.back(), std::byte{0xA5});
     blocks.pop_back();
     return blocks;
@@ -94,6 +95,30 @@ TEST_P(Encoder, GivesFiniteWeightsForOddBlocks) {
       ASSERT_LE(std::fabs(back[i]), 2 * largest);
     }
     EXPECT_LE(relative_error(x), 1.0);  // no worse than zeros
+  }
+}
+
+/// Σ w (x - x')² is less than without the knowledge of w, where an encoder has a choice.
+TEST_P(Encoder, WeightsThatCountMoreErrLess) {
+  const std::vector<float> x = gaussian(4096, 0.1F);
+  std::vector<float> w(x.size());
+  for (std::size_t i = 0; i < w.size(); ++i) w[i] = i % 5 == 0 ? 10.0F : 0.1F;
+  const auto error_of = [&](const std::vector<std::byte>& blocks) {
+    std::vector<float> back(x.size());
+    GetParam().decode(blocks.data(), x.size() / GetParam().block_k, back.data());
+    double sum = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double error = static_cast<double>(x[i]) - static_cast<double>(back[i]);
+      sum += static_cast<double>(w[i]) * error * error;
+    }
+    return sum;
+  };
+  const bool has_choice = !std::ranges::count(std::array{DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}, GetParam().type);
+  const double with = error_of(encode(x, w)), without = error_of(encode(x));
+  if (has_choice) {
+    EXPECT_LT(with, 0.99 * without);
+  } else {
+    EXPECT_EQ(with, without);
   }
 }
 

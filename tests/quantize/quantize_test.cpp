@@ -56,7 +56,7 @@ struct Quantized {
 Quantized quantize_model(const Opened& model, std::string_view mix, std::size_t n_threads = 2, bool again = false) {
   Quantized result;
   auto pool = os::ThreadPool::create(n_threads);
-  const auto summary = quantize::quantize(model.source, model.file, *quantize::find_mix(mix), {.allow_requantizing = again}, **pool,
+  const auto summary = quantize::quantize(model.source, model.file, *quantize::find_mix(mix), {.importance = {}, .allow_requantizing = again}, **pool,
                                           [&](std::span<const std::byte> bytes) {
                                             result.bytes.insert(result.bytes.end(), bytes.begin(), bytes.end());
                                           });
@@ -178,6 +178,69 @@ TEST(Quantize, WritesTheSameFileWithAnyNumberOfThreads) {
     EXPECT_EQ(*read.file.metadata.get_uint("general.file_type"), mix.file_type);
     EXPECT_EQ(read.file.tensors().size(), model.file.tensors().size());
   }
+}
+
+GgufBuilder importance_of(const std::vector<float>& sums, const std::vector<float>& counts) {
+  GgufBuilder file;
+  file.add_string("general.type", "imatrix");
+  file.add_tensor("a.weight.in_sum2", {sums.size() / counts.size(), counts.size()}, sums);
+  file.add_tensor("a.weight.counts", {1, counts.size()}, counts);
+  return file;
+}
+
+/// Of a stack of two matrices, whose columns count in turn much and little.
+TEST(Quantize, ColumnsThatCountMoreErrLess) {
+  const TempDir dir;
+  GgufBuilder builder;
+  builder.add_tensor("a.weight", {256, 8, 2}, quant::DType::kF32, floats(4096));
+  const Opened model = open_model(dir.write("model.gguf", builder.build()));
+  std::vector<float> sums(512, 1.0F);
+  for (std::size_t i = 0; i < 512; i += 2) sums[i + i / 256] = 1000.0F;
+  const auto source = os::TensorSource::open(dir.write("importance.gguf", importance_of(sums, {5, 5}).build()));
+  auto importance = quantize::Importance::read(*source);
+  ASSERT_TRUE(importance) << importance.error().message;
+  const auto found = importance->find(model.file.tensors()[0]);
+  ASSERT_TRUE(found);
+  ASSERT_EQ(found->size(), 512U);
+  EXPECT_NEAR((*found)[0], 2.0F, 0.01F);
+  EXPECT_NEAR((*found)[257], 2.0F, 0.01F);
+
+  const std::vector<float> weights = weights_of(model, model.file.tensors()[0]);
+  const auto pool = os::ThreadPool::create(2);
+  const auto error_with = [&](const quantize::Options& options) {
+    std::vector<std::byte> bytes;
+    EXPECT_TRUE(quantize::quantize(model.source, model.file, *quantize::find_mix("Q3_K_S"), options, **pool,
+                                   [&](std::span<const std::byte> more) { bytes.insert(bytes.end(), more.begin(), more.end()); }));
+    const Opened out = open_model(dir.write("out.gguf", bytes));
+    const std::vector<float> back = weights_of(out, out.file.tensors()[0]);
+    double sum = 0;
+    for (std::size_t i = 0; i < back.size(); ++i) {
+      const double error = static_cast<double>(back[i]) - static_cast<double>(weights[i]);
+      sum += static_cast<double>((*found)[i / 2048 * 256 + i % 256]) * error * error;
+    }
+    return sum;
+  };
+  EXPECT_LT(error_with({.importance = *importance, .allow_requantizing = false}), 0.9 * error_with({}));
+}
+
+TEST(Quantize, RefusesAnImportanceMatrixThatDoesNotFit) {
+  const TempDir dir;
+  const auto read = [&](GgufBuilder file) {
+    const auto source = os::TensorSource::open(dir.write("importance.gguf", file.build()));
+    return quantize::Importance::read(*source);
+  };
+  EXPECT_NE(read(GgufBuilder()).error().message.find("expected an importance matrix"), std::string::npos);
+  EXPECT_EQ(read(importance_of({1, -1}, {1})).error().message,
+            "importance matrix, tensor a.weight.in_sum2: has -1, expected 0 or more");
+  EXPECT_TRUE(read(importance_of({0, 0}, {0})));
+  GgufBuilder alone;
+  alone.add_tensor("a.weight.in_sum2", {2, 1}, std::vector<float>{1, 1});
+  EXPECT_EQ(read(alone).error().message, "importance matrix, tensor a.weight.in_sum2: without its .counts");
+  const auto small = read(importance_of({1, 1}, {1}));
+  ASSERT_TRUE(small);
+  const gguf::TensorView tensor{
+      .name = "a.weight", .type = quant::DType::kF32, .n_dims = 2, .shape = {4, 2, 1, 1}, .file = 0, .offset = 0, .size = 32};
+  EXPECT_EQ(small->find(tensor).error().message, "importance matrix, tensor a.weight: 2 columns, expected 4");
 }
 
 TEST(Quantize, NamesTheTensorThatItCannotTake) {
