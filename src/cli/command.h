@@ -22,6 +22,7 @@ Action declare_plan(CLI::App& app);
 Action declare_tokenize(CLI::App& app);
 Action declare_logits(CLI::App& app);
 Action declare_perplexity(CLI::App& app);
+Action declare_imatrix(CLI::App& app);
 Action declare_quantize(CLI::App& app);
 Action declare_bench(CLI::App& app);
 

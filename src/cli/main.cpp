@@ -37,6 +37,7 @@ constexpr std::array kCommands = {
     Command{"tokenize", "Show the tokens of a text", declare_tokenize},
     Command{"logits", "Write the logits of a sequence of tokens to a file", declare_logits},
     Command{"perplexity", "Measure how well a model predicts a text", declare_perplexity},
+    Command{"imatrix", "Measure how much the columns of matrices count", declare_imatrix},
     Command{"quantize", "Write a model in other types", declare_quantize},
     Command{"bench", "Measure how fast a model runs", declare_bench},
 };

@@ -82,6 +82,7 @@ struct Executor::State {
   std::vector<std::uint32_t> slice_of;   ///< [max_rows].
   bool has_single_rows = false;          ///< No sequence has more than one row.
   Recorder* recorder = nullptr;
+  InputSquares* squares = nullptr;
 
   State(const plan::Plan& p, const pack::Weights& w, os::ThreadPool& threads, const plan::Limits& l, const KvLayout& k)
       : plan(p), weights(w), pool(threads), table(*p.kernels), limits(l), kv(k), queue(threads.size()) {}
@@ -135,6 +136,7 @@ struct Executor::State::Walk {
   std::size_t n_rows;
   std::uint64_t round;
   Watch watch;
+  std::size_t step = 0;  ///< At hand.
 
   Walk(State& state, std::size_t t, Watch w)
       : s(state),
@@ -148,12 +150,12 @@ struct Executor::State::Walk {
   void run() {
     watch.enter(0, n_rows);
     watch.lap(Phase::kStart);
-    std::size_t index = 0;
-    for (const BoundStep& step : s.steps) {
-      const auto* select = std::get_if<BoundSelectRows>(&step);
+    for (const BoundStep& bound : s.steps) {
+      const auto* select = std::get_if<BoundSelectRows>(&bound);
       if (select != nullptr && s.batch->logit_rows.empty()) return;
-      watch.enter(index++, n_rows);
-      std::visit([&](const auto& op) { (*this)(op); }, step);
+      watch.enter(step, n_rows);
+      std::visit([&](const auto& op) { (*this)(op); }, bound);
+      ++step;
     }
   }
 
@@ -217,6 +219,11 @@ struct Executor::State::Walk {
       columns.of[3][column] = {.bf16 = to.bf16};
     }
   }
+
+  /// Whether this thread is the one that sums squares of inputs, so that their order is always the same.
+  [[nodiscard]] bool counts_inputs() const { return s.squares != nullptr && thread == 0; }
+  /// What `prepare` has made of a row, before its quantization.
+  static const float* prepared(const BoundInput& in, const float* x, const ActLayout::Row& to) { return in.norm ? to.x : x; }
 
   /// Calls `body(row)` for all rows or this thread's share of them.
   template <typename Body>
@@ -298,6 +305,10 @@ struct Executor::State::Walk {
   void operator()(const BoundLinear& op) {
     prepare_rows(op.in);
     share_prepared();
+    for (std::size_t row = 0; counts_inputs() && row < n_rows; ++row) {
+      const ActLayout::Row arrays = s.act.row(inputs().activations + row * s.act.row_bytes());
+      s.squares->add(step, 0, prepared(op.in, op.in.buffer.row(row), arrays));
+    }
     const Columns& columns = inputs().columns;
     const bool is_gated = plan::is_gated(op.epilogue);
     const BoundMatrix& first = op.projections[0].matrix;
@@ -511,6 +522,15 @@ struct Executor::State::Walk {
     share_prepared();
 
     const std::span<const Routing::Group> groups = from.routing.groups();
+    if (counts_inputs()) {
+      for (const Routing::Group& group : groups) {
+        for (std::size_t i = 0; i < group.n; ++i) {
+          const std::size_t row = from.routing.at_slot(group.first_slot + i).row;
+          // The router read the same, behind a norm.
+          s.squares->add(step, group.expert, s.act.row(from.activations + row * s.act.row_bytes()).x);
+        }
+      }
+    }
     const BoundMatrix& gate = op.gate.matrix;
     const std::size_t mean_columns = base::ceil_div(n_rows * s.plan.spec.experts.n_used, groups.size());
     const std::size_t at_once =
@@ -549,6 +569,16 @@ struct Executor::State::Walk {
     share_prepared();
 
     const std::span<const Routing::Group> groups = from.routing.groups();
+    if (counts_inputs()) {
+      for (const Routing::Group& group : groups) {
+        for (std::size_t i = 0; i < group.n; ++i) {
+          const auto [row, rank] = from.routing.at_slot(group.first_slot + i);
+          const float* x = op.in.buffer.row(row) + rank * down.n_cols;
+          const ActLayout::Row arrays = s.expert_act.row(from.activations + (group.first_slot + i) * s.expert_act.row_bytes());
+          s.squares->add(step, group.expert, prepared(op.in, x, arrays));
+        }
+      }
+    }
     const std::size_t at_once =
         panels_per_chunk(groups.size() * down.weights.panel_stride, down.n_panels, n_rows, n_threads);
     const std::size_t n_chunks = base::ceil_div(down.n_panels, at_once);
@@ -600,6 +630,8 @@ Executor::~Executor() = default;
 const plan::Limits& Executor::limits() const noexcept { return state_->limits; }
 
 void Executor::record_to(Recorder* recorder) noexcept { state_->recorder = recorder; }
+
+void Executor::count_inputs(InputSquares* squares) noexcept { state_->squares = squares; }
 
 namespace {
 

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "exec/batch.h"
+#include "exec/input_squares.h"
 #include "exec/recorder.h"
 #include "os/thread_pool.h"
 #include "pack/weights.h"
@@ -32,6 +33,10 @@ class Executor {
   /// Times every run from here on; nullptr, as in the beginning, times none. `recorder` is borrowed, and made for the
   /// steps of the plan and the threads of the pool.
   void record_to(Recorder* recorder) noexcept;
+
+  /// Sums the squares of what matrices are multiplied by from here on; nullptr, as in the beginning, sums none. `squares` is
+  /// borrowed, and made for the plan.
+  void count_inputs(InputSquares* squares) noexcept;
 
   /// Runs `batch` (at most limits().max_rows rows and limits().max_logit_rows rows of logits; token ids inside the
   /// vocabulary), advances its sequences and gives the logits, a row for each of `logit_rows`. The numbers do not depend on what else is in the batch, on how a sequence

@@ -26,12 +26,13 @@ TEST_P(ExamplesTest, Help_ExamplesWork) {
   for (const std::string& example : examples) {
     const Outcome outcome = shell(example);
     EXPECT_EQ(outcome.status, 0) << example << "\n" << outcome.err;
-    EXPECT_TRUE(!outcome.out.empty() || std::filesystem::exists("logits.f32") || std::filesystem::exists("smollm2-q4.gguf")) << example;
+    EXPECT_TRUE(!outcome.out.empty() || std::filesystem::exists("logits.f32") || std::filesystem::exists("imatrix.gguf") ||
+                std::filesystem::exists("smollm2-q4.gguf")) << example;
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Commands, ExamplesTest,
-                         testing::Values("run", "info", "plan", "tokenize", "logits", "perplexity", "quantize", "bench"),
+                         testing::Values("run", "info", "plan", "tokenize", "logits", "perplexity", "imatrix", "quantize", "bench"),
                          [](const auto& command) { return std::string(command.param); });
 
 }  // namespace
