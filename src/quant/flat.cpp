@@ -1,5 +1,6 @@
 #include "quant/flat.h"
 
+#include <array>
 #include <cstring>
 
 #include "quant/blocks.h"
@@ -20,27 +21,33 @@ void store(const Flat& flat, std::uint8_t* to) noexcept {
   std::memcpy(to, &flat, sizeof flat);
 }
 
-/// Bits 0 to 3, a byte for each.
-std::uint32_t spread(unsigned bits) noexcept { return ((bits & 0xF) * 0x00204081U) & 0x01010101U; }
+/// The bits of a byte, a byte for each.
+constexpr std::array<std::uint64_t, 256> kSpread = [] {
+  std::array<std::uint64_t, 256> spread{};
+  for (std::size_t byte = 0; byte < 256; ++byte) {
+    for (std::size_t i = 0; i < 8; ++i) spread[byte] |= std::uint64_t{byte >> i & 1U} << (8 * i);
+  }
+  return spread;
+}();
 
-// Codes of four weights at a time, a byte for each, gathered to words of the planes. A quad is numbered 0..63.
+// Codes of eight weights at a time, a byte for each, gathered to words of the planes. An eight is numbered 0..31.
 
 struct Plane2 {
-  std::uint32_t words[16] = {};
-  void put(std::size_t quad, std::uint32_t codes) noexcept {
-    words[quad / 32 * 8 + quad % 8] |= codes << (2 * (quad / 8 % 4));
+  std::uint64_t words[8] = {};
+  void put(std::size_t eight, std::uint64_t codes) noexcept {
+    words[eight / 16 * 4 + eight % 4] |= codes << (2 * (eight / 4 % 4));
   }
 };
 
 struct Plane1 {
-  std::uint32_t words[8] = {};
-  void put(std::size_t quad, std::uint32_t codes) noexcept { words[quad % 8] |= codes << (quad / 8); }
+  std::uint64_t words[4] = {};
+  void put(std::size_t eight, std::uint64_t codes) noexcept { words[eight % 4] |= codes << (eight / 4); }
 };
 
 struct Plane4 {
-  std::uint32_t words[32] = {};
-  void put(std::size_t quad, std::uint32_t codes) noexcept {
-    words[quad / 8 * 4 + quad % 4] |= codes << (4 * (quad / 4 % 2));
+  std::uint64_t words[16] = {};
+  void put(std::size_t eight, std::uint64_t codes) noexcept {
+    words[eight / 4 * 2 + eight % 2] |= codes << (4 * (eight / 2 % 2));
   }
 };
 
@@ -50,15 +57,13 @@ void store_plane(const Plane& plane, std::uint8_t (&to)[kBytes]) noexcept {
   std::memcpy(to, plane.words, kBytes);
 }
 
-/// The planes of Flat3 from eight weights at a time.
+/// The planes of Flat3.
 struct Planes3 {
   Plane2 low;
   Plane1 high;
   void put(std::size_t eight, std::uint64_t codes, unsigned high_bits) noexcept {
-    for (std::size_t i = 0; i < 2; ++i) {
-      low.put(2 * eight + i, static_cast<std::uint32_t>(codes >> (32 * i)));
-      high.put(2 * eight + i, spread(high_bits >> (4 * i)));
-    }
+    low.put(eight, codes);
+    high.put(eight, kSpread[high_bits]);
   }
   template <typename Flat>
   void store_to(Flat& flat) const noexcept {
@@ -110,8 +115,7 @@ void flatten_iq1_s(const std::uint8_t* block, std::uint8_t* flat) noexcept {
   Plane2 plane;
   for (std::size_t i = 0; i < 32; ++i) {
     const unsigned index = unsigned{from.qs[i]} | (unsigned{from.qh[i / 4]} >> (3 * (i % 4)) & 7U) << 8;
-    plane.put(2 * i, static_cast<std::uint32_t>(kIQ1Codebook[index]));
-    plane.put(2 * i + 1, static_cast<std::uint32_t>(kIQ1Codebook[index] >> 32));
+    plane.put(i, kIQ1Codebook[index]);
   }
   for (std::size_t b = 0; b < 8; ++b) put_nibble(to.scales, b, from.qh[b] >> 12U);
   store_plane(plane, to.qs);
@@ -178,9 +182,10 @@ void flatten_iq3_xxs(const std::uint8_t* block, std::uint8_t* flat) noexcept {
   Plane4 plane;
   for (std::size_t b = 0; b < 8; ++b) {
     const std::uint32_t tail = word_at(from.tails + 4 * b);
-    for (std::size_t i = 0; i < 8; ++i) {
-      const std::uint32_t signs = spread(signs_of(tail, i / 2) >> (4 * (i % 2)));
-      plane.put(8 * b + i, kIQ3XxsCodebook[from.qs[8 * b + i]] | signs << 3);
+    for (std::size_t l = 0; l < 4; ++l) {
+      const std::uint8_t* indices = from.qs + 8 * b + 2 * l;
+      const std::uint64_t codes = kIQ3XxsCodebook[indices[0]] | std::uint64_t{kIQ3XxsCodebook[indices[1]]} << 32;
+      plane.put(4 * b + l, codes | kSpread[signs_of(tail, l)] << 3);
     }
     put_nibble(to.scales, b, tail >> 28);
   }
@@ -192,9 +197,11 @@ void flatten_iq3_s(const std::uint8_t* block, std::uint8_t* flat) noexcept {
   const auto from = load<BlockIQ3_S>(block);
   Flat4 to{.d = from.d, .scales = {}, .qs = {}};
   Plane4 plane;
-  for (std::size_t i = 0; i < 64; ++i) {
-    const unsigned index = unsigned{from.qs[i]} | (unsigned{from.qh[i / 8]} >> (i % 8) & 1U) << 8;
-    plane.put(i, kIQ3SCodebook[index] | spread(from.signs[i / 2] >> (4 * (i % 2))) << 3);
+  for (std::size_t i = 0; i < 32; ++i) {
+    const unsigned tops = unsigned{from.qh[i / 4]} >> (2 * (i % 4));
+    const unsigned first = unsigned{from.qs[2 * i]} | (tops & 1U) << 8, second = unsigned{from.qs[2 * i + 1]} | (tops & 2U) << 7;
+    const std::uint64_t codes = kIQ3SCodebook[first] | std::uint64_t{kIQ3SCodebook[second]} << 32;
+    plane.put(i, codes | kSpread[from.signs[i]] << 3);
   }
   std::memcpy(to.scales, from.scales, 4);
   store_plane(plane, to.qs);
