@@ -186,8 +186,10 @@ constexpr RoleName kRoleNames[] = {
 };
 
 /// Parts of names of matrices that are small, and that a model suffers from when they are coarse.
-constexpr std::string_view kKept[] = {"norm",        "ffn_gate_inp", "conv", "ssm_", "rope_freqs",
-                                      "position_embd", "token_types",  "attn_rel_b"};
+constexpr std::string_view kKept[] = {
+    "_norm.", "ffn_gate_inp", "ssm_conv1d", "shortconv.conv.", "position_embd", "token_types", "altup", "laurel",
+    "per_layer_model_proj",
+};
 
 struct Place {
   std::optional<std::uint64_t> layer;

@@ -47,8 +47,8 @@ std::span<const Mix> all_mixes() noexcept;
 /// By name, in any case; nullptr if there is none.
 const Mix* find_mix(std::string_view name) noexcept;
 
-/// The type of each tensor of `file` under `mix`, in order. Vectors, norms, routers of experts and convolutions stay as
-/// they are. A tensor whose rows are no whole number of the type's blocks takes one of about as many bits that fits.
+/// The type of each tensor of `file` under `mix`, in order. Vectors, norms, routers of experts, convolutions and the
+/// like stay as they are. A tensor whose rows are no whole number of the type's blocks takes one of about as many bits that fits.
 std::vector<quant::DType> choose_types(const gguf::File& file, const Mix& mix);
 
 }  // namespace woolly::quantize

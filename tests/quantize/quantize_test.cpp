@@ -120,6 +120,8 @@ GgufBuilder model_of(std::size_t n_layers) {
     file.add_tensor(block + "attn_v.weight", {256, 2}, quant::DType::kF32, floats(512));
     file.add_tensor(block + "ffn_down.weight", {256, 2}, quant::DType::kF32, floats(512));
     file.add_tensor(block + "ffn_gate_inp.weight", {256, 2}, quant::DType::kF32, floats(512));
+    file.add_tensor(block + "shortconv.conv.weight", {256, 2}, quant::DType::kF32, floats(512));
+    file.add_tensor(block + "shortconv.in_proj.weight", {256, 2}, quant::DType::kF32, floats(512));
     file.add_tensor(block + "ffn_up_exps.weight", {256, 2, 2}, quant::DType::kF32, floats(1024));
     file.add_tensor(block + "odd.weight", {96, 2}, quant::DType::kF32, floats(192));
     file.add_tensor(block + "odder.weight", {7, 2}, quant::DType::kF32, floats(14));
@@ -142,6 +144,8 @@ TEST(Mix, GivesEachTensorItsTypeByNameAndLayer) {
   EXPECT_EQ(types["token_embd.weight"], "Q6_K");  // the output too, since there is no other
   EXPECT_EQ(types["blk.0.attn_norm.weight"], "F32");
   EXPECT_EQ(types["blk.0.ffn_gate_inp.weight"], "F32");
+  EXPECT_EQ(types["blk.0.shortconv.conv.weight"], "F32");
+  EXPECT_EQ(types["blk.0.shortconv.in_proj.weight"], "Q4_K");
   EXPECT_EQ(types["blk.0.ffn_up_exps.weight"], "Q4_K");
   EXPECT_EQ(types["blk.0.odd.weight"], "Q5_0");
   EXPECT_EQ(types["blk.0.odder.weight"], "F16");
