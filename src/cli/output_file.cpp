@@ -55,9 +55,14 @@ void OutputFile::write(std::span<const std::byte> bytes) noexcept {
   error_ = errno;
 }
 
+Status OutputFile::status() const {
+  if (error_ != 0) return failure(path_, std::strerror(error_));
+  return {};
+}
+
 Status OutputFile::finish() {
   if (error_ == 0 && std::fflush(file_.get()) != 0) error_ = errno;
-  if (error_ != 0) return failure(path_, std::strerror(error_));
+  WOOLLY_CHECK(status());
   std::error_code error;
   if (!temporary_.empty()) fs::rename(temporary_, path_, error);
   if (error) return failure(path_, error.message());

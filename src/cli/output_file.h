@@ -28,6 +28,9 @@ class OutputFile {
   void write(std::span<const std::byte> bytes) noexcept;
   void write(std::string_view text) noexcept { write(std::as_bytes(std::span(text))); }
 
+  /// Of the writes so far.
+  [[nodiscard]] Status status() const;
+
   Status finish();
 
  private:

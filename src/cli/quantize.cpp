@@ -12,6 +12,7 @@
 
 #include "cli/command.h"
 #include "cli/flags.h"
+#include "cli/interrupt.h"
 #include "cli/model_argument.h"
 #include "cli/output.h"
 #include "cli/output_file.h"
@@ -52,10 +53,15 @@ Status quantize_model(const QuantizeOptions& options) {
     how.importance = std::move(importance);
   }
   WOOLLY_TRY(const auto pool, os::ThreadPool::create(options.n_threads));
+  const Interrupt interrupt;
   WOOLLY_TRY(OutputFile out, OutputFile::create(options.out));
   WOOLLY_TRY(const quantize::Summary summary,
              quantize::quantize(opened.source, opened.file, *options.mix, how, *pool,
-                                [&](std::span<const std::byte> bytes) { out.write(bytes); }));
+                                [&](std::span<const std::byte> bytes) -> Status {
+                                  if (interrupt.is_raised()) return Error{ErrorCode::kIo, "interrupted, nothing is written"};
+                                  out.write(bytes);
+                                  return out.status();
+                                }));
   WOOLLY_CHECK(check_new(options.out));
   WOOLLY_CHECK(out.finish());
   fmt::print(stderr, "{}: {}, {:.1f} MB, {:.2f} bits a weight, root mean square error {:.3g} %\n", options.out,

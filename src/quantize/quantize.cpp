@@ -41,10 +41,10 @@ class Rewriter {
       in_.resize(n * stride);
       WOOLLY_CHECK(source_.read(tensor.file, tensor.offset + row * stride, in_));
       if (type == tensor.type) {
-        sink_(in_);
+        WOOLLY_CHECK(sink_(in_));
       } else {
         WOOLLY_CHECK(encode_rows(tensor, type, row, n));
-        sink_(out_);
+        WOOLLY_CHECK(sink_(out_));
       }
     }
     return {};
@@ -146,7 +146,7 @@ Result<Summary> quantize(const os::TensorSource& source, const gguf::File& file,
   summary.file_bytes = layout.file_size;
   summary.bits_per_weight = n_weights > 0 ? 8 * static_cast<double>(n_bytes) / static_cast<double>(n_weights) : 0.0;
 
-  sink(layout.header);
+  WOOLLY_CHECK(sink(layout.header));
   Rewriter rewriter(source, pool, sink);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     WOOLLY_TRY(const std::span<const float> importance, options.importance.find(tensors[i]));
@@ -155,7 +155,7 @@ Result<Summary> quantize(const os::TensorSource& source, const gguf::File& file,
     const std::uint64_t end =
         layout.offsets[i] + tensors[i].n_cols() / type.block_k * type.block_bytes * tensors[i].n_rows();
     const std::uint64_t next = i + 1 < tensors.size() ? layout.offsets[i + 1] : layout.file_size;
-    sink(std::vector<std::byte>(next - end));
+    WOOLLY_CHECK(sink(std::vector<std::byte>(next - end)));
   }
   summary.relative_error = rewriter.relative_error();
   return summary;

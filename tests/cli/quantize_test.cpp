@@ -1,3 +1,5 @@
+#include <thread>
+
 #include "cli/program.h"
 #include "support/shared.h"
 
@@ -20,6 +22,25 @@ TEST_F(QuantizeTest, Quantize_LeavesWhatIsThere) {
   EXPECT_EQ(outcome.status, 1);
   EXPECT_EQ(outcome.err, "woolly: error: there.gguf exists already, expected the name of a new file\n");
   EXPECT_EQ(read_file("there.gguf"), "precious");
+}
+
+TEST_F(QuantizeTest, Quantize_CtrlCLeavesNothing) {
+  WOOLLY_NEEDS_SHARED("models/syn-llama-F32.gguf");
+  std::filesystem::copy_file(shared("models/syn-llama-F32.gguf"), "model.gguf");
+  write("stdin", "");
+  Process process({WOOLLY_PROGRAM, "quantize", "model.gguf", "new.gguf", "--type", "IQ2_XXS"}, "stdin", "stdout", "stderr");
+  const auto is_begun = [] {
+    for (const auto& entry : std::filesystem::directory_iterator(".")) {
+      if (entry.path().string().ends_with(".part")) return true;
+    }
+    return false;
+  };
+  while (!is_begun() && !std::filesystem::exists("new.gguf")) std::this_thread::yield();
+  process.interrupt();
+  if (process.wait() == 0) {
+    EXPECT_TRUE(std::filesystem::exists("new.gguf"));  // it was done already
+  }
+  EXPECT_FALSE(is_begun());
 }
 
 /// Nothing is left of a file that could not be made.

@@ -57,8 +57,9 @@ Quantized quantize_model(const Opened& model, std::string_view mix, std::size_t 
   Quantized result;
   auto pool = os::ThreadPool::create(n_threads);
   const auto summary = quantize::quantize(model.source, model.file, *quantize::find_mix(mix), {.importance = {}, .allow_requantizing = again}, **pool,
-                                          [&](std::span<const std::byte> bytes) {
+                                          [&](std::span<const std::byte> bytes) -> Status {
                                             result.bytes.insert(result.bytes.end(), bytes.begin(), bytes.end());
+                                            return {};
                                           });
   if (summary) {
     result.summary = summary.value();
@@ -214,7 +215,10 @@ TEST(Quantize, ColumnsThatCountMoreErrLess) {
   const auto error_with = [&](const quantize::Options& options) {
     std::vector<std::byte> bytes;
     EXPECT_TRUE(quantize::quantize(model.source, model.file, *quantize::find_mix("Q3_K_S"), options, **pool,
-                                   [&](std::span<const std::byte> more) { bytes.insert(bytes.end(), more.begin(), more.end()); }));
+                                   [&](std::span<const std::byte> more) -> Status {
+                                     bytes.insert(bytes.end(), more.begin(), more.end());
+                                     return {};
+                                   }));
     const Opened out = open_model(dir.write("out.gguf", bytes));
     const std::vector<float> back = weights_of(out, out.file.tensors()[0]);
     double sum = 0;
@@ -245,6 +249,21 @@ TEST(Quantize, RefusesAnImportanceMatrixThatDoesNotFit) {
   const gguf::TensorView tensor{
       .name = "a.weight", .type = quant::DType::kF32, .n_dims = 2, .shape = {4, 2, 1, 1}, .file = 0, .offset = 0, .size = 32};
   EXPECT_EQ(small->find(tensor).error().message, "importance matrix, tensor a.weight: 2 columns, expected 4");
+}
+
+TEST(Quantize, EndsWithTheErrorOfItsSink) {
+  const TempDir dir;
+  const Opened model = open_model(dir.write("model.gguf", model_of(2).build()));
+  const auto pool = os::ThreadPool::create(2);
+  int n_calls = 0;
+  const auto summary = quantize::quantize(model.source, model.file, *quantize::find_mix("Q8_0"), {}, **pool,
+                                          [&](std::span<const std::byte>) -> Status {
+                                            if (++n_calls < 5) return {};
+                                            return Error{ErrorCode::kIo, "full"};
+                                          });
+  ASSERT_FALSE(summary);
+  EXPECT_EQ(summary.error().message, "full");
+  EXPECT_EQ(n_calls, 5);
 }
 
 TEST(Quantize, NamesTheTensorThatItCannotTake) {
