@@ -1,5 +1,5 @@
-// woolly info: what a file holds, as far as its header says. Reads no weights, so it works on files that hold only a
-// vocabulary and on architectures that are not known here.
+// woolly info: what a file holds and what memory it will need, as far as its header says. Reads no weights, so it works on
+// files that hold only a vocabulary and, but for what is needed, on architectures that are not known here.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/estimate.h"
 #include "cli/model_argument.h"
 #include "cli/output.h"
 #include "quant/dtype.h"
@@ -28,6 +29,7 @@ using Json = nlohmann::ordered_json;
 
 struct InfoOptions {
   ModelArgument model;
+  EstimateFlags estimate;
   bool with_tensors = false;
   bool as_json = false;
 };
@@ -117,13 +119,19 @@ Json tensors_json(const gguf::File& file) {
   return tensors;
 }
 
+Json to_json(const Estimate& estimate) {
+  return {{"context", estimate.n_ctx},         {"sequences", estimate.n_sequences}, {"weights", estimate.weights},
+          {"mapped", estimate.mapped},         {"keys_and_values", estimate.kv},    {"workspace", estimate.workspace},
+          {"rest", estimate.rest},             {"total", estimate.total()}};
+}
+
 Json string_or_null(const gguf::Metadata& metadata, std::string_view key) {
   const auto text = metadata.get_string(key);
   return text ? Json(text.value()) : Json();
 }
 
 /// Everything that is shown, in the order in which it is shown.
-Json describe(const OpenedFile& opened, bool with_tensors) {
+Json describe(const OpenedFile& opened) {
   const gguf::File& file = opened.file;
   Json info;
   info["architecture"] = string_or_null(file.metadata, "general.architecture");
@@ -148,7 +156,6 @@ Json describe(const OpenedFile& opened, bool with_tensors) {
             : Json();
   }
   info["tokenizer"] = tokenizer_json(file.metadata);
-  if (with_tensors) info["tensors"] = tensors_json(file);
   return info;
 }
 
@@ -216,6 +223,19 @@ void add_tokenizer(Lines& lines, const Json& tokenizer) {
   for (const Json& warning : tokenizer["warnings"]) lines.add("warning", text_of(warning));
 }
 
+void add_estimate(Lines& lines, const Json& estimate) {
+  const auto size = [&](const char* key) { return size_text(estimate[key].get<std::uint64_t>()); };
+  const auto n_sequences = estimate["sequences"].get<std::uint64_t>();
+  lines.add("memory", fmt::format("{} for {} of {} tokens", size("total"),
+                                  n_sequences == 1 ? "a sequence" : fmt::format("{} sequences", n_sequences),
+                                  estimate["context"].get<std::uint64_t>()));
+  lines.add("  weights", size("weights"));
+  if (estimate["mapped"] != 0) lines.add("  mapped file", size("mapped"));
+  lines.add("  keys, values", size("keys_and_values"));
+  lines.add("  workspace", size("workspace"));
+  lines.add("  program", size("rest"));
+}
+
 std::string tensor_table(const Json& tensors) {
   std::size_t width = 0;
   for (const Json& tensor : tensors) width = std::max(width, text_of(tensor["name"]).size());
@@ -240,13 +260,21 @@ std::string to_text(const Json& info) {
     if (!value.is_null()) lines.add(fact.label, value.dump());
   }
   add_tokenizer(lines, info["tokenizer"]);
+  if (info.contains("estimate")) add_estimate(lines, info["estimate"]);
   return lines.text() + (info.contains("tensors") ? tensor_table(info["tensors"]) : "");
 }
 
 Status show_info(const InfoOptions& options) {
   WOOLLY_TRY(const auto path, options.model.find());
   WOOLLY_TRY(const OpenedFile opened, open_file(path));
-  const Json info = describe(opened, options.with_tensors);
+  Json info = describe(opened);
+  if (options.estimate.is_given()) {
+    const Json& context = info["context_length"];
+    const std::size_t n_ctx = context.is_number() ? context.get<std::size_t>() : 0;
+    WOOLLY_TRY(const Estimate estimate, options.estimate.make(options.model, path, n_ctx));
+    info["estimate"] = to_json(estimate);
+  }
+  if (options.with_tensors) info["tensors"] = tensors_json(opened.file);
   if (!options.as_json) return write_output(to_text(info));
   return write_output(info.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
@@ -255,13 +283,15 @@ Status show_info(const InfoOptions& options) {
 
 Action declare_info(CLI::App& app) {
   const auto options = std::make_shared<InfoOptions>();
-  options->model.declare(app);
+  options->model.declare_with_engine(app);
+  options->estimate.declare(app);
   app.add_flag("--tensors", options->with_tensors, "Every tensor with its type, size and shape");
   app.add_flag("--json", options->as_json, "The same for programs");
   app.footer(
       "Examples:\n"
       "  woolly info smollm2:135m\n"
-      "  woolly info smollm2:135m --tensors --json");
+      "  woolly info smollm2:135m --tensors --json\n"
+      "  woolly info smollm2:135m --estimate -c 2048 --parallel 4");
   return [options] { return show_info(*options); };
 }
 

@@ -140,6 +140,12 @@ std::uint64_t left_in_groups(const std::filesystem::path& mount, const std::file
 
 std::uint64_t available_memory() { return available_memory("/"); }
 
+std::uint64_t resident_memory() {
+  std::ifstream file("/proc/self/statm");
+  std::uint64_t n_mapped = 0, n_resident = 0;
+  return file >> n_mapped >> n_resident ? n_resident * page_size() : 0;
+}
+
 std::uint64_t memory_to_use(const std::filesystem::path& root) {
   std::uint64_t left = available_memory(root);
   std::ifstream memberships(root / "proc/self/cgroup");

@@ -41,6 +41,9 @@ class Memory {
 /// not say.
 std::uint64_t available_memory();
 
+/// What this process has in memory, mapped files included; 0 where the system does not say.
+std::uint64_t resident_memory();
+
 /// What a program may plan to take unless it is told otherwise: 80 % of what is available, or of what this process's memory
 /// cgroup has left where that is less. `root` holds proc and sys, for tests.
 std::uint64_t memory_to_use(const std::filesystem::path& root = "/");

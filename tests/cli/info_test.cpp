@@ -1,3 +1,4 @@
+#include <cstdint>
 #include <nlohmann/json.hpp>
 
 #include "cli/program.h"
@@ -64,6 +65,68 @@ TEST_F(InfoTest, Info_FilesWithOnlyAVocabularyHaveATokenizerAndNoParameters) {
   EXPECT_EQ(info["architecture"], "phi3");
   EXPECT_EQ(info["n_parameters"], 0);
   EXPECT_EQ(info["tokenizer"]["vocab_size"], 32064);
+}
+
+#ifndef WOOLLY_SANITIZED  // whose memory is several times that of the program
+/// Of a process that fills its context, and drafts.
+TEST_F(InfoTest, Info_EstimateIsWithinFivePercentOfWhatRunTakes) {
+  WOOLLY_NEEDS_SHARED("corpora/frankenstein.txt");
+  struct Case {
+    std::filesystem::path model;
+    int n_ctx;
+    std::vector<std::string> flags;
+    std::size_t n_bytes;  ///< Of a text that leaves a little of the context.
+  };
+  std::vector<Case> cases = {{shared("models/stories260K.gguf"), 8192, {"--kv-type", "f32"}, 13'000},
+                             {shared("models/stories260K.gguf"), 4096, {"--kv-type", "f32", "--mmap", "-t", "1"}, 6'000}};
+  const std::filesystem::path cached = users_store() / "smollm2-135m.gguf";
+  if (std::filesystem::exists(cached)) {
+    cases.push_back({cached, 768, {}, 3'000});
+    cases.push_back({cached, 512, {"--mmap", "--kv-type", "q8_0", "--chunk", "64"}, 2'000});
+  }
+  const std::string corpus = read_file(shared("corpora/frankenstein.txt"));
+  for (const Case& given : cases) {
+    std::vector<std::string> info = {"info", given.model.string(), "--json", "--estimate", "-c", std::to_string(given.n_ctx)};
+    info.insert(info.end(), given.flags.begin(), given.flags.end());
+    const json estimate = json::parse(woolly(info).out)["estimate"];
+    EXPECT_EQ(estimate["context"], given.n_ctx);
+    EXPECT_EQ(estimate["sequences"], 1);
+
+    std::vector<std::string> run = {"run", given.model.string(), "-c", std::to_string(given.n_ctx), "--temp", "0"};
+    run.insert(run.end(), given.flags.begin(), given.flags.end());
+    const Outcome outcome = woolly(run, corpus.substr(0, given.n_bytes));
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_NE(outcome.err.find("full context"), std::string::npos) << outcome.err;
+    const double found = estimate["total"].get<double>(), needed = static_cast<double>(outcome.most_memory);
+    EXPECT_NEAR(found, needed, 0.05 * needed) << given.model << estimate.dump(2) << outcome.err;
+  }
+}
+#endif
+
+TEST_F(InfoTest, Info_EstimateCountsEverySequenceAndSumsUp) {
+  const auto estimate = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {"info", kModel, "--json", "--estimate"});
+    return json::parse(woolly(flags).out)["estimate"];
+  };
+  const json one = estimate({}), four = estimate({"--parallel", "4"}), mapped = estimate({"--mmap"});
+  EXPECT_EQ(one["context"], 2048);  // the model's own
+  EXPECT_EQ(four["sequences"], 4);
+  EXPECT_EQ(four["keys_and_values"], 4 * one["keys_and_values"].get<std::uint64_t>());
+  EXPECT_EQ(four["weights"], one["weights"]);
+  EXPECT_EQ(one["mapped"], 0);
+  EXPECT_GT(mapped["mapped"], mapped["weights"]);
+  for (const json& each : {one, four, mapped}) {
+    std::uint64_t sum = 0;
+    for (const char* key : {"weights", "mapped", "keys_and_values", "workspace", "rest"}) sum += each[key].get<std::uint64_t>();
+    EXPECT_EQ(each["total"], sum);
+  }
+  EXPECT_NE(woolly({"info", kModel, "--estimate", "--parallel", "4"}).out.find("4 sequences of 2048 tokens"), std::string::npos);
+}
+
+TEST_F(InfoTest, Info_WhatEstimatesNeedIsSaid) {
+  expect_error(woolly({"info", kModel, "-c", "64"}), 2, {"-c", "--estimate"});
+  WOOLLY_NEEDS_SHARED("tokenizers/ggml-vocab-phi-3.gguf");
+  expect_error(woolly({"info", shared("tokenizers/ggml-vocab-phi-3.gguf").string(), "--estimate"}), 1, {"token_embd.weight"});
 }
 
 }  // namespace

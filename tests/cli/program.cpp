@@ -1,6 +1,7 @@
 #include "cli/program.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,7 +57,9 @@ void Process::interrupt() const { kill(id_, SIGINT); }
 int Process::wait() {
   if (id_ <= 0) return status_;
   int status = 0;
-  waitpid(id_, &status, 0);
+  rusage usage{};
+  wait4(id_, &status, 0, &usage);
+  most_memory_ = static_cast<std::uint64_t>(usage.ru_maxrss) << 10U;
   id_ = 0;
   status_ = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   return status_;
@@ -85,7 +88,7 @@ Outcome CliTest::start_and_wait(const std::vector<std::string>& argv, std::strin
   write("stdin", input);
   Process process(argv, "stdin", "stdout", "stderr");
   const int status = process.wait();
-  return {status, read_file("stdout"), read_file("stderr")};
+  return {status, read_file("stdout"), read_file("stderr"), process.most_memory()};
 }
 
 Outcome CliTest::woolly(std::vector<std::string> arguments, std::string_view input) {

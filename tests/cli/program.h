@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/types.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@ struct Outcome {
   int status = -1;  ///< The exit status; minus the signal that ended it.
   std::string out;
   std::string err;
+  std::uint64_t most_memory = 0;  ///< That it had at once, in bytes; not less than this process had when it started it.
 };
 
 /// A program that has been started. Waits for its end when it goes.
@@ -32,10 +34,13 @@ class Process {
   void interrupt() const;
   /// As Outcome::status.
   int wait();
+  /// As Outcome::most_memory, once it has ended.
+  [[nodiscard]] std::uint64_t most_memory() const { return most_memory_; }
 
  private:
   pid_t id_;
   int status_ = 0;
+  std::uint64_t most_memory_ = 0;
 };
 
 /// A test in a temporary folder, which is the working directory. `woolly` is the built program, and the store holds

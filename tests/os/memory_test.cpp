@@ -54,6 +54,16 @@ TEST(Memory, SomeOfTheMachinesIsAvailable) {
   EXPECT_LT(available_memory(), std::uint64_t{1} << 50);
 }
 
+TEST(Memory, ResidentIsWhatThisProcessHasTaken) {
+  const std::uint64_t before = resident_memory();
+  EXPECT_GT(before, 100U << 10U);
+  auto memory = Memory::reserve(64 * kMiB, "test");
+  ASSERT_TRUE(memory);
+  EXPECT_LT(resident_memory(), before + 32 * kMiB);
+  memory->populate();
+  EXPECT_GE(resident_memory(), before + 60 * kMiB);
+}
+
 TEST(Memory, RejectsZeroBytes) {
   const auto memory = Memory::reserve(0, "weights");
   ASSERT_FALSE(memory);
