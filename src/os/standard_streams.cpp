@@ -16,4 +16,6 @@ void occupy_closed_standard_streams() noexcept {
 
 bool standard_input_is_terminal() noexcept { return ::isatty(STDIN_FILENO) != 0; }
 
+bool standard_error_is_terminal() noexcept { return ::isatty(STDERR_FILENO) != 0; }
+
 }  // namespace woolly::os

@@ -11,4 +11,7 @@ void occupy_closed_standard_streams() noexcept;
 /// Whether somebody can type at standard input.
 [[nodiscard]] bool standard_input_is_terminal() noexcept;
 
+/// Whether somebody reads standard error as it is written.
+[[nodiscard]] bool standard_error_is_terminal() noexcept;
+
 }  // namespace woolly::os
