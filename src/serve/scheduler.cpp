@@ -121,17 +121,22 @@ class Scheduler::Impl {
     wake();
   }
 
-  void preload(std::shared_ptr<const Card> card) {
-    struct Silent final : Listener {
+  void preload(std::shared_ptr<const Card> card, std::function<void(const Status&)> on_end) {
+    struct Loading final : Listener {
       void on_text(std::string_view, std::span<const Piece>) override {}
-      void on_end(const Outcome&) override { done(); }
-      void on_error(const Error&) override { done(); }
-      std::function<void()> done;
+      void on_end(const Outcome&) override { done({}); }
+      void on_error(const Error& error) override { done(error); }
+      std::function<void(const Status&)> done;
     };
-    auto listener = std::make_shared<Silent>();
+    auto listener = std::make_shared<Loading>();
     ++n_preloading_;
-    listener->done = [this] { --n_preloading_; };
-    if (!submit({.model = std::move(card)}, listener)) --n_preloading_;
+    listener->done = [this, on_end = std::move(on_end)](const Status& status) {
+      --n_preloading_;
+      on_end(status);
+    };
+    if (const auto generation = submit({.model = std::move(card)}, listener); !generation) {
+      listener->done(generation.error());
+    }
   }
 
   std::vector<Resident> resident() const {
@@ -719,7 +724,9 @@ Result<std::shared_ptr<Generation>> Scheduler::submit(GenerateRequest request, s
 void Scheduler::unload(const std::string& name) { impl_->unload(name); }
 std::vector<Scheduler::Resident> Scheduler::resident() const { return impl_->resident(); }
 bool Scheduler::is_ready() const { return impl_->is_ready(); }
-void Scheduler::preload(std::shared_ptr<const Card> card) { impl_->preload(std::move(card)); }
+void Scheduler::preload(std::shared_ptr<const Card> card, std::function<void(const Status&)> on_end) {
+  impl_->preload(std::move(card), std::move(on_end));
+}
 Snapshot Scheduler::metrics() const { return impl_->metrics(); }
 void Scheduler::drain(double seconds) { impl_->drain(seconds); }
 

@@ -124,10 +124,10 @@ class Scheduler {
   void unload(const std::string& name);
   [[nodiscard]] std::vector<Resident> resident() const;
 
-  /// False while one of `expect_loaded` is not there yet, and while there is work and no step ends.
+  /// False while a model of `preload` loads, and while there is work and no step ends.
   [[nodiscard]] bool is_ready() const;
-  /// Loads a model at the start; it is not ready before.
-  void preload(std::shared_ptr<const Card> card);
+  /// Loads a model at the start; it is not ready before. `on_end` is told how that ended, on the scheduler's thread.
+  void preload(std::shared_ptr<const Card> card, std::function<void(const Status& status)> on_end);
 
   [[nodiscard]] Snapshot metrics() const;
 

@@ -65,6 +65,15 @@ Decoded decode_utf8(std::string_view text, std::size_t at) noexcept {
   return {code, static_cast<std::uint8_t>(n_bytes), Utf8::kValid};
 }
 
+bool is_utf8(std::string_view text) noexcept {
+  for (std::size_t at = 0; at < text.size();) {
+    const Decoded decoded = decode_utf8(text, at);
+    if (decoded.state != Utf8::kValid) return false;
+    at += decoded.n_bytes;
+  }
+  return true;
+}
+
 void append_utf8(char32_t code, std::string& out) {
   const auto put = [&](char32_t value) { out.push_back(static_cast<char>(value)); };
   if (code < 0x80) {

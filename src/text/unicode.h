@@ -112,6 +112,9 @@ struct Decoded {
 /// The character at `at`, which must be inside `text`. Strict: no overlong forms, surrogates or codes past U+10FFFF.
 Decoded decode_utf8(std::string_view text, std::size_t at) noexcept;
 
+/// Whether all of `text` is whole characters.
+bool is_utf8(std::string_view text) noexcept;
+
 void append_utf8(char32_t code, std::string& out);
 
 }  // namespace woolly::text

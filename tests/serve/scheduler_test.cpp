@@ -1,5 +1,6 @@
 #include "serve/scheduler.h"
 
+#include <atomic>
 #include <cmath>
 
 #include "serve/support.h"
@@ -270,8 +271,10 @@ TEST(Scheduler, IsReadyOnceWhatWasNamedIsThere) {
   NEEDS_TINY_MODEL();
   TinyServer server;
   EXPECT_TRUE(server.scheduler->is_ready());
-  server.scheduler->preload(server.card());
+  std::atomic<int> n_loaded = 0;
+  server.scheduler->preload(server.card(), [&](const Status& status) { n_loaded += status ? 1 : 0; });
   while (!server.scheduler->is_ready()) std::this_thread::yield();
+  while (n_loaded == 0) std::this_thread::yield();
   while (server.scheduler->resident().empty()) std::this_thread::yield();
   EXPECT_TRUE(server.scheduler->is_ready());
 }

@@ -99,5 +99,12 @@ TEST(Unicode, Decompose_GoesAllTheWay) {
   EXPECT_EQ(decomposed(0xF900), U"\u8C48");
 }
 
+TEST(Unicode, IsUtf8_MeansWholeCharacters) {
+  for (const char* text : {"", "a", "\xE2\x98\x83", "a\xF0\x9F\x98\x80z"}) EXPECT_TRUE(text::is_utf8(text)) << text;
+  for (const char* text : {"\xE2\x98", "\x83", "\xFF", "\xC0\x80", "\xED\xA0\x80", "a\xF4\x90\x80\x80"}) {
+    EXPECT_FALSE(text::is_utf8(text)) << text;
+  }
+}
+
 }  // namespace
 }  // namespace woolly::test
