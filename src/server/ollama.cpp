@@ -219,15 +219,7 @@ Asked asked_of(Read read) {
 
 /// `tokens` after those of an earlier answer, which began the text.
 Result<std::vector<TokenId>> after_context(const Json& ids, std::vector<TokenId> tokens, const Tokenizer& tokenizer) {
-  std::vector<TokenId> all;
-  const sample::Range range{0, static_cast<double>(tokenizer.vocab_size() - 1)};
-  for (const Json& id : ids) {
-    if (!id.is_number_integer() || !range.contains(id.get<double>())) {
-      return field_error("", "context", fmt::format("an array with {}", describe(id)),
-                         fmt::format("token ids, {}", range.describe()));
-    }
-    all.push_back({id.get<std::int32_t>()});
-  }
+  WOOLLY_TRY(std::vector<TokenId> all, read_tokens(ids, "context", tokenizer));
   if (!all.empty() && !tokens.empty() && tokens.front() == tokenizer.bos()) tokens.erase(tokens.begin());
   all.insert(all.end(), tokens.begin(), tokens.end());
   return all;

@@ -354,21 +354,6 @@ void add_choices(std::vector<serve::GenerateRequest>& requests, serve::GenerateR
   }
 }
 
-TokenId token_of(const Json& id) { return {id.get<std::int32_t>()}; }
-
-Result<std::vector<TokenId>> read_tokens(const Json& ids, std::string_view path, const Tokenizer& tokenizer) {
-  std::vector<TokenId> tokens;
-  const sample::Range range{0, static_cast<double>(tokenizer.vocab_size() - 1)};
-  for (const Json& id : ids) {
-    if (!id.is_number_integer() || !range.contains(id.get<double>())) {
-      return field_error("", path, fmt::format("an array with {}", describe(id)),
-                         fmt::format("token ids, {}", range.describe()));
-    }
-    tokens.push_back(token_of(id));
-  }
-  return tokens;
-}
-
 /// A string, an array of strings, an array of token ids, or an array of such.
 Result<std::vector<std::vector<TokenId>>> read_prompts(const Json& body, const serve::Card& card, std::size_t n) {
   std::vector<std::vector<TokenId>> prompts;

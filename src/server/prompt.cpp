@@ -39,7 +39,7 @@ Result<std::shared_ptr<const serve::Card>> find_model(serve::Catalogue& catalogu
   return without ? std::move(without) : std::move(card);
 }
 
-Result<std::vector<TokenId>> chat_tokens(const serve::Card& card, const Conversation& conversation) {
+Result<std::vector<chat::Span>> chat_spans(const serve::Card& card, const Conversation& conversation) {
   const Tokenizer& tokenizer = *card.tokenizer;
   WOOLLY_TRY(const chat::Template chat_template, chat::Template::parse(card.template_text));
   const auto spelled = [&](std::optional<TokenId> token) {
@@ -56,16 +56,34 @@ Result<std::vector<TokenId>> chat_tokens(const serve::Card& card, const Conversa
     beginning = get_string(given.messages.back(), "content");
     given.messages.erase(given.messages.size() - 1);
   }
-  WOOLLY_TRY(const std::vector<chat::Span> spans, chat_template.render(given));
+  WOOLLY_TRY(std::vector<chat::Span> spans, chat_template.render(given));
+  if (!beginning.empty()) spans.push_back({std::move(beginning), true});
+  return spans;
+}
+
+Result<std::vector<TokenId>> chat_tokens(const serve::Card& card, const Conversation& conversation) {
+  WOOLLY_TRY(const std::vector<chat::Span> spans, chat_spans(card, conversation));
   std::vector<TextPart> parts;
   for (const chat::Span& span : spans) parts.push_back({span.text, !span.is_callers});
-  parts.push_back({beginning, false});
-  return encode(tokenizer, parts);
+  return encode(*card.tokenizer, parts);
 }
 
 Result<std::vector<TokenId>> raw_tokens(const serve::Card& card, std::string_view text) {
   const TextPart all{text, true};
   return encode(*card.tokenizer, {&all, 1});
+}
+
+Result<std::vector<TokenId>> read_tokens(const Json& ids, std::string_view path, const Tokenizer& tokenizer) {
+  std::vector<TokenId> tokens;
+  const sample::Range range{0, static_cast<double>(tokenizer.vocab_size() - 1)};
+  for (const Json& id : ids) {
+    if (!id.is_number_integer() || !range.contains(id.get<double>())) {
+      return field_error("", path, fmt::format("an array with {}", describe(id)),
+                         fmt::format("token ids, {}", range.describe()));
+    }
+    tokens.push_back({id.get<std::int32_t>()});
+  }
+  return tokens;
 }
 
 Result<std::string> read_content(const Json& content, std::string_view path) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "chat/template.h"
 #include "serve/scheduler.h"
 #include "server/fields.h"
 #include "server/json.h"
@@ -38,13 +39,19 @@ struct Conversation {
   bool continues_last = false;
 };
 
-/// The tokens of a conversation: rendered with the model's template, with the beginning of an answer at the end.
-/// kInvalidArgument where the template refuses it.
+/// What the model's template makes of it, with the beginning of an answer at the end. kInvalidArgument where the template
+/// refuses it.
+Result<std::vector<chat::Span>> chat_spans(const serve::Card& card, const Conversation& conversation);
+
+/// The tokens of `chat_spans`; no control token is read from a caller's bytes.
 Result<std::vector<TokenId>> chat_tokens(const serve::Card& card, const Conversation& conversation);
 
 /// The tokens of a text that the client has put together itself, control tokens included, with what the model puts
 /// before a text. kInvalidArgument where that is nothing at all.
 Result<std::vector<TokenId>> raw_tokens(const serve::Card& card, std::string_view text);
+
+/// Token ids that a client sends. kInvalidArgument names `path` where one is none of the tokenizer's.
+Result<std::vector<TokenId>> read_tokens(const Json& ids, std::string_view path, const Tokenizer& tokenizer);
 
 /// The content of a message or of a system prompt: a string, or an array of {"type":"text","text":...}, which are
 /// joined by a newline. kInvalidArgument names what is neither; `path` is the place of `content` in the request.

@@ -12,7 +12,8 @@ namespace woolly::server {
 struct Services {
   serve::Catalogue& catalogue;
   serve::Scheduler& scheduler;
-  std::string version;  ///< Of this program: "0.1.0".
+  std::string version;          ///< Of this program: "0.1.0".
+  std::string default_model{};  ///< Of the native routes; empty: none.
 };
 
 }  // namespace woolly::server
