@@ -24,6 +24,7 @@ Action declare_logits(CLI::App& app);
 Action declare_perplexity(CLI::App& app);
 Action declare_imatrix(CLI::App& app);
 Action declare_quantize(CLI::App& app);
+Action declare_serve(CLI::App& app);
 Action declare_bench(CLI::App& app);
 
 }  // namespace woolly::cli

@@ -125,6 +125,25 @@ CLI::Option* add_count(CLI::App& app, const std::string& name, const std::string
   });
 }
 
+CLI::Option* add_size(CLI::App& app, const std::string& name, const std::string& help,
+                      std::function<void(std::uint64_t)> set, std::uint64_t max) {
+  return add_value(app, name, "SIZE", help, [max, set = std::move(set)](const std::string& text) -> Status {
+    constexpr std::string_view kUnits = "KMGT";
+    std::string_view number = text;
+    unsigned shift = 0;
+    if (const std::size_t unit = kUnits.find(number.empty() ? '\0' : number.back()); unit != std::string_view::npos) {
+      number.remove_suffix(1);
+      shift = static_cast<unsigned>(10 * (unit + 1));
+    }
+    const std::optional<std::uint64_t> value = parse_count(number, 1, max >> shift);
+    if (!value) {
+      return refusal(fmt::format("\"{}\", allowed is a number of bytes from 1 to {}, or of K, M, G or T", text, max));
+    }
+    set(*value << shift);
+    return {};
+  });
+}
+
 void hide_relations(CLI::Option& option) {
   const std::string value = option.get_default_str();
   const std::string text = option.get_type_name() + (value.empty() ? "" : fmt::format(" [{}]", value));

@@ -48,6 +48,10 @@ CLI::Option* add_count(CLI::App& app, const std::string& name, const std::string
                        std::function<void(std::uint64_t)> set, std::uint64_t min,
                        std::uint64_t max = kMaxCount);
 
+/// A flag whose value is a number of bytes: "8G", "512M" (powers of 1024) or "1000000"; at least 1.
+CLI::Option* add_size(CLI::App& app, const std::string& name, const std::string& help,
+                      std::function<void(std::uint64_t)> set, std::uint64_t max);
+
 /// Keeps the flags that `option` needs or excludes out of its line in the help.
 void hide_relations(CLI::Option& option);
 

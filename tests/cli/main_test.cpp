@@ -5,7 +5,7 @@ namespace {
 
 using MainTest = CliTest;
 
-constexpr const char* kCommands[] = {"run", "info", "plan", "tokenize", "logits", "perplexity", "bench"};
+constexpr const char* kCommands[] = {"run", "info", "plan", "tokenize", "logits", "perplexity", "imatrix", "quantize", "serve", "bench"};
 
 TEST_F(MainTest, Main_PrintsHelpWithoutArguments) {
   const Outcome outcome = woolly({});

@@ -54,6 +54,8 @@ Process::~Process() { wait(); }
 
 void Process::interrupt() const { kill(id_, SIGINT); }
 
+void Process::terminate() const { kill(id_, SIGTERM); }
+
 int Process::wait() {
   if (id_ <= 0) return status_;
   int status = 0;

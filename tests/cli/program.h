@@ -32,6 +32,7 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   void interrupt() const;
+  void terminate() const;
   /// As Outcome::status.
   int wait();
   /// As Outcome::most_memory, once it has ended.
