@@ -44,10 +44,11 @@ struct MemoryNeed {
   std::uint64_t workspace = 0;  ///< Of one family of sessions, however many it has.
   std::uint64_t kv_slab = 0;    ///< Keys and values are taken in pieces of this size, ...
   std::uint64_t tokens_of_slab = 0;  ///< ... each for so many positions.
+  std::uint64_t state = 0;      ///< At most, of the recurrent state of a sequence of any length.
 
-  /// Of the keys and values of so many positions.
+  /// Of a sequence of so many positions: keys, values and state.
   [[nodiscard]] std::uint64_t kv_of(std::uint64_t n_tokens) const {
-    return (n_tokens + tokens_of_slab - 1) / tokens_of_slab * kv_slab;
+    return (n_tokens + tokens_of_slab - 1) / tokens_of_slab * kv_slab + state;
   }
 };
 

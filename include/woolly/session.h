@@ -54,7 +54,9 @@ class Session {
   [[nodiscard]] std::size_t n_tokens() const noexcept;
   [[nodiscard]] std::size_t n_ctx() const noexcept;
 
-  /// Forgets everything from position `n_tokens` on; it must not be more than n_tokens().
+  /// Forgets everything from position `n_tokens` on; it must not be more than n_tokens(). Recurrent state cannot be cut: a
+  /// model that has it goes back to one of a few positions that it kept and, with the next call, computes again what lies
+  /// between.
   void truncate(std::size_t n_tokens);
 
   /// A second sequence with the same past; what both have is shared until one of them writes.

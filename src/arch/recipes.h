@@ -33,5 +33,7 @@ Result<model::Spec> read_smollm3_spec(const gguf::Metadata& metadata);
 void build_smollm3(plan::GraphBuilder& graph);
 Result<model::Spec> read_gpt_oss_spec(const gguf::Metadata& metadata);
 void build_gpt_oss(plan::GraphBuilder& graph);
+Result<model::Spec> read_lfm2_spec(const gguf::Metadata& metadata);
+void build_lfm2(plan::GraphBuilder& graph);
 
 }  // namespace woolly::arch

@@ -22,6 +22,7 @@ constexpr Architecture kArchitectures[] = {
     {"glm4", read_glm4_spec, build_glm4},
     {"smollm3", read_smollm3_spec, build_smollm3},
     {"gpt-oss", read_gpt_oss_spec, build_gpt_oss},
+    {"lfm2", read_lfm2_spec, build_lfm2},
 };
 
 }  // namespace

@@ -21,9 +21,27 @@ class Layer {
   Layer(plan::GraphBuilder& graph, const TransformerTraits& traits, std::uint32_t index, BufferId x, BufferId branch)
       : graph_(graph), spec_(graph.spec()), traits_(traits), index_(index), x_(x), branch_(branch) {}
 
-  void attention() {
+  void mix() {
+    const bool is_recurrent = !spec_.is_recurrent.empty() && spec_.is_recurrent[index_];
+    const Mixed mixed = is_recurrent ? traits_.recur(graph_, name(""), x_, *pre_norm("attn_norm")) : attention();
+    if (index_ + 1 == spec_.n_layers) graph_.select_rows({x_, mixed.out});
+    add_to_residual(mixed.projection, mixed.out, "post_attention_norm",
+                    {.name = name(mixed.projection),
+                     .n_rows = spec_.hidden_dim,
+                     .may_have_bias = traits_.has_output_bias,
+                     .scale = ScaleOrder::kBeforeBias});
+  }
+
+  void feed_forward() {
+    if (spec_.experts.n > 0) return experts();
+    const BufferId hidden = gate_and_up("", spec_.ffn_dim);
+    add_to_residual("down", hidden, "post_ffw_norm", down(""));
+  }
+
+ private:
+  Mixed attention() {
     const BufferId qkv = project_qkv();
-    plan::Attend attend{qkv, graph_.buffer("attn", q_rows()), index_};
+    plan::Attend attend{.qkv = qkv, .out = graph_.buffer("attn", q_rows())};
     if (traits_.qk_norm == QkNorm::kHeads) {
       attend.query_norm = norm("attn_q_norm", spec_.head_dim);
       attend.key_norm = norm("attn_k_norm", spec_.head_dim);
@@ -38,21 +56,9 @@ class Layer {
     if (unrotated != 0 && (index_ + 1) % unrotated == 0) attend.rotation = plan::Rotation::kNone;
     if (traits_.has_sinks) attend.sinks = graph_.vector(name("attn_sinks.weight"), spec_.n_heads);
     graph_.attend(name("attend"), attend);
-    if (index_ + 1 == spec_.n_layers) graph_.select_rows({x_, attend.out});
-    add_to_residual("attn_output", attend.out, "post_attention_norm",
-                    {.name = name("attn_output"),
-                     .n_rows = spec_.hidden_dim,
-                     .may_have_bias = traits_.has_output_bias,
-                     .scale = ScaleOrder::kBeforeBias});
+    return {attend.out, "attn_output"};
   }
 
-  void feed_forward() {
-    if (spec_.experts.n > 0) return experts();
-    const BufferId hidden = gate_and_up("", spec_.ffn_dim);
-    add_to_residual("down", hidden, "post_ffw_norm", down(""));
-  }
-
- private:
   /// All experts read the same residual, so the shared one reads before the others add to it.
   void experts() {
     const bool has_shared = traits_.has_shared_expert && spec_.experts.shared_ffn_dim > 0;
@@ -142,10 +148,10 @@ void build_transformer(plan::GraphBuilder& graph, const TransformerTraits& trait
   graph.embed("token_embd.weight", x);
   for (std::uint32_t index = 0; index < spec.n_layers; ++index) {
     Layer layer(graph, traits, index, x, branch);
-    layer.attention();
+    layer.mix();
     layer.feed_forward();
   }
-  const Norm norm{graph.vector("output_norm.weight", spec.hidden_dim), spec.norm_eps};
+  const Norm norm{graph.vector(fmt::format("{}.weight", traits.output_norm), spec.hidden_dim), spec.norm_eps};
   graph.logits(x, norm, traits.has_logit_bias);
 }
 

@@ -2,6 +2,7 @@
 // experts, each normed before it, after it or both, and added to the residual.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "plan/graph.h"
@@ -10,6 +11,12 @@ namespace woolly::arch {
 
 /// What RMS norms of queries and keys, before the rotary embedding, go over.
 enum class QkNorm : std::uint8_t { kNone, kHeads, kRows };
+
+/// What a layer mixed of positions, and the matrix that it goes through before it is added to the residual.
+struct Mixed {
+  plan::BufferId out;
+  std::string_view projection;
+};
 
 /// What differs between the architectures that are built from these blocks. Where a file has them, biases and scales of
 /// queries, keys and values are read for all, and these in one matrix too.
@@ -27,6 +34,9 @@ struct TransformerTraits {
   bool has_sinks = false;
   bool has_expert_bias = false;
   bool has_shared_expert = false;  ///< Spec::experts.shared_ffn_dim is looked at.
+  /// Writes what stands in place of attention in the layers that Spec::is_recurrent names, of the norm of `x`.
+  Mixed (*recur)(plan::GraphBuilder& graph, const std::string& layer, plan::BufferId x, plan::Norm norm) = nullptr;
+  std::string_view output_norm = "output_norm";
 };
 
 void build_transformer(plan::GraphBuilder& graph, const TransformerTraits& traits);

@@ -85,6 +85,7 @@ class StepWork {
     // A product with a key and one with a value for each head and dimension.
     to.float_operations += work_.n_pairs * 4 * plan_.spec.n_heads * plan_.spec.head_dim;
   }
+  void add(const plan::Convolve&, StepProfile&) const {}
   void add(const plan::Normalize&, StepProfile&) const {}
   void add(const plan::SelectRows&, StepProfile&) {
     n_runs_ = work_.n_logit_runs;

@@ -43,7 +43,7 @@ Result<Estimate> EstimateFlags::make(const ModelArgument& model, const std::file
                   .n_sequences = n_sequences,
                   .weights = need.weights,
                   .mapped = need.mapped,
-                  .kv = need.kv_of(n_sequences * session.n_ctx),
+                  .kv = n_sequences * need.kv_of(session.n_ctx),
                   .workspace = need.workspace,
                   .rest = os::resident_memory()};
 }

@@ -75,7 +75,8 @@ Result<MemoryNeed> Model::need(Engine& engine, const std::filesystem::path& path
                     .mapped = plan.mapped_bytes,
                     .workspace = exec::Executor::workspace_bytes(plan, limits, on.pool->size()),
                     .kv_slab = layout.slab_bytes(),
-                    .tokens_of_slab = exec::KvLayout::kSlabBlocks * kernels::kKvBlock};
+                    .tokens_of_slab = exec::KvLayout::kSlabBlocks * kernels::kKvBlock,
+                    .state = exec::Sequence::kMostStates * layout.state_floats * sizeof(float)};
 }
 
 Model::Model(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

@@ -29,7 +29,8 @@ Status check_tokens(std::span<const TokenId> tokens, std::size_t vocab_size) {
 /// Room for what every turn appends; where there is none, nothing is left taken.
 Status reserve(std::span<const Turn> turns) {
   for (const Turn& turn : turns) {
-    const Status status = turn.session->parts().sequence->reserve(turn.tokens.size());
+    exec::Sequence& sequence = *turn.session->parts().sequence;
+    const Status status = sequence.reserve(sequence.missing().size() + turn.tokens.size());
     if (status) continue;
     for (const Turn& each : turns) each.session->truncate(each.session->n_tokens());
     return status;
@@ -37,15 +38,35 @@ Status reserve(std::span<const Turn> turns) {
   return {};
 }
 
-/// One pass over turns that are checked and have room.
+/// Computes what a sequence went back behind, in passes of its own.
+void catch_up(const Session::Parts& parts) {
+  auto& [tokens, slices, logit_rows] = *parts.storage;
+  while (!parts.sequence->missing().empty()) {
+    const std::span<const TokenId> missing = parts.sequence->missing();
+    const auto next = missing.first(std::min(missing.size(), parts.options.chunk));
+    tokens.assign(next.begin(), next.end());
+    slices.assign({{parts.sequence.get(), 0, tokens.size()}});
+    parts.executor->run({tokens, slices, {}});
+  }
+}
+
+/// One pass over turns that are checked and have room. What sequences went back behind goes before, where it fits.
 Logits run(std::span<const Turn> turns) {
   const Session::Parts& family = turns[0].session->parts();
+  std::size_t n_rows = 0;
+  for (const Turn& turn : turns) n_rows += turn.session->parts().sequence->missing().size() + turn.tokens.size();
+  if (n_rows > family.options.chunk) {
+    for (const Turn& turn : turns) catch_up(turn.session->parts());
+  }
   auto& [tokens, slices, logit_rows] = *family.storage;
   tokens.clear();
   slices.clear();
   logit_rows.clear();
   for (const Turn& turn : turns) {
-    slices.push_back({turn.session->parts().sequence.get(), tokens.size(), turn.tokens.size()});
+    exec::Sequence& sequence = *turn.session->parts().sequence;
+    const std::span<const TokenId> missing = sequence.missing();
+    slices.push_back({&sequence, tokens.size(), missing.size() + turn.tokens.size()});
+    tokens.insert(tokens.end(), missing.begin(), missing.end());
     tokens.insert(tokens.end(), turn.tokens.begin(), turn.tokens.end());
     for (std::size_t i = turn.n_logits; i > 0; --i) {
       logit_rows.push_back(static_cast<std::uint32_t>(tokens.size() - i));
@@ -102,7 +123,8 @@ const kernels::KvKernels& kv_kernels(const kernels::KernelTable& table, KvType t
 }
 
 exec::KvLayout kv_layout(const plan::Plan& plan, KvType type) {
-  return {&kv_kernels(*plan.kernels, type), plan.spec.n_layers, plan.spec.n_kv_heads, plan.spec.head_dim};
+  return {&kv_kernels(*plan.kernels, type), plan.n_kv_layers, plan.spec.n_kv_heads, plan.spec.head_dim,
+          static_cast<std::size_t>(plan.state_floats)};
 }
 
 Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> model, const SessionOptions& options) {
@@ -131,7 +153,7 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
 Session::Session(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Session::~Session() = default;
 
-std::size_t Session::n_tokens() const noexcept { return parts_->sequence->n_tokens(); }
+std::size_t Session::n_tokens() const noexcept { return parts_->sequence->length(); }
 std::size_t Session::n_ctx() const noexcept { return parts_->options.n_ctx; }
 
 Result<std::span<const float>> Session::append(std::span<const TokenId> tokens) {
@@ -180,7 +202,7 @@ Result<std::unique_ptr<Session>> Session::sibling() const {
 std::vector<std::byte> Session::save() const { return parts_->sequence->save(parts_->model->parts().fingerprint); }
 
 Status Session::restore(std::span<const std::byte> state) {
-  return parts_->sequence->restore(state, parts_->model->parts().fingerprint);
+  return parts_->sequence->restore(state, parts_->model->parts().fingerprint, parts_->model->vocab_size());
 }
 
 }  // namespace woolly

@@ -28,6 +28,10 @@ class Binder {
                        op.window == 0 ? 0xFFFFFFFF : op.window, vector(op.sinks)};
   }
 
+  BoundStep operator()(const plan::Convolve& op) const {
+    return BoundConvolve{buffer(op.in), buffer(op.out), op.form, vector(op.taps), op.n_taps, static_cast<std::size_t>(op.state)};
+  }
+
   BoundStep operator()(const plan::Normalize& op) const {
     return BoundNormalize{buffer(op.in), buffer(op.out), op.column, op.width, *norm(op.norm), op.adds};
   }

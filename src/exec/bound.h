@@ -75,6 +75,13 @@ struct BoundAttend {
   const float* sinks;    ///< [n_heads]; nullptr: none.
 };
 
+struct BoundConvolve {
+  BoundBuffer in, out;
+  plan::Convolution form;
+  const float* taps;
+  std::size_t n_taps, state;
+};
+
 struct BoundNormalize {
   BoundBuffer in, out;
   std::size_t column, width;
@@ -113,8 +120,8 @@ struct BoundSelectRows {
   std::vector<BoundBuffer> buffers;
 };
 
-using BoundStep = std::variant<BoundEmbed, BoundLinear, BoundAttend, BoundNormalize, BoundRoute, BoundExpertsUp,
-                               BoundExpertsDown, BoundSelectRows>;
+using BoundStep = std::variant<BoundEmbed, BoundLinear, BoundAttend, BoundConvolve, BoundNormalize, BoundRoute,
+                               BoundExpertsUp, BoundExpertsDown, BoundSelectRows>;
 
 /// Binds `plan` to its weights and to a workspace that `layout` fits. All are borrowed.
 std::vector<BoundStep> bind(const plan::Plan& plan, const pack::Weights& weights, const plan::WorkspaceLayout& layout,

@@ -107,6 +107,7 @@ void Executor::State::take_batch(const Batch& b) {
       positions[slice.first_row + i] = static_cast<std::uint32_t>(slice.sequence->n_tokens() + i);
       slice_of[slice.first_row + i] = static_cast<std::uint32_t>(s);
     }
+    slice.sequence->begin_step(slice.n_rows);
     if (slice.n_rows > 1) has_single_rows = false;
   }
 }
@@ -445,6 +446,41 @@ struct Executor::State::Walk {
     barrier();
   }
 
+  /// A sequence's rows follow each other, so what is shared out are columns.
+  void operator()(const BoundConvolve& op) {
+    constexpr std::size_t kColumns = 128;  // of one unit
+    const std::size_t of_slice = base::ceil_div(op.out.width, kColumns), n_units = s.batch->slices.size() * of_slice;
+    ChunkQueue::Round units = chunks(n_units);
+    for (std::size_t unit = units.next(); unit < n_units; unit = units.next()) {
+      const std::size_t first = unit % of_slice * kColumns;
+      convolve(op, s.batch->slices[unit / of_slice], first, std::min(kColumns, op.out.width - first));
+    }
+    watch.lap(Phase::kEpilogue);
+    barrier();
+  }
+
+  void convolve(const BoundConvolve& op, const Slice& slice, std::size_t first, std::size_t n) const {
+    const std::size_t width = op.out.width, n_before = op.n_taps - 1;
+    const float* before = slice.sequence->state() + op.state + first;
+    float* after = slice.sequence->next_state() + op.state + first;
+    // The last inputs before the slice, which are state, and then its own.
+    const auto input = [&](std::size_t i) -> const float* {
+      return i < n_before ? before + i * width : op.in.row(slice.first_row + i - n_before) + 2 * width + first;
+    };
+    for (std::size_t i = 0; i < slice.n_rows; ++i) {
+      float* row = op.in.row(slice.first_row + i) + first;
+      float* x = row + 2 * width;
+      float* out = op.out.row(slice.first_row + i) + first;
+      s.table.multiply(row, x, n, x);
+      const float* rows[plan::kMaxConvolutionTaps];
+      for (std::size_t t = 0; t < op.n_taps; ++t) rows[t] = input(i + t);
+      s.table.convolve(op.taps + first * op.n_taps, op.n_taps, rows, n, out);
+      s.table.multiply(row + width, out, n, out);
+    }
+    // Where state is written in place, what is read lies behind what is written.
+    for (std::size_t i = 0; i < n_before; ++i) std::memmove(after + i * width, input(slice.n_rows + i), n * sizeof(float));
+  }
+
   void operator()(const BoundNormalize& op) {
     for_my_rows([&](std::size_t row) {
       const float* x = op.in.row(row) + op.column;
@@ -757,7 +793,9 @@ Logits Executor::run(const Batch& batch) {
     s.recorder->begin_run(s.has_single_rows ? Stage::kGeneration : Stage::kPrompt, s.work_of_batch());
     s.walk([&](std::size_t thread) -> Stopwatch& { return s.recorder->stopwatch(thread); });
   }
-  for (const Slice& slice : batch.slices) slice.sequence->advance(slice.n_rows);
+  for (const Slice& slice : batch.slices) {
+    slice.sequence->advance(batch.tokens.subspan(slice.first_row, slice.n_rows));
+  }
   s.batch = nullptr;
   return {s.logits, batch.logit_rows.size(), s.plan.spec.vocab_size,
           static_cast<std::size_t>(s.plan.buffers[s.plan.logits.index].stride())};

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <vector>
@@ -43,22 +44,26 @@ class Reader {
     return value;
   }
 
-  /// As `number`, but the key may hold an array of one number a layer, which must agree.
+  /// As `number`, but the key may hold an array of one number a layer, which must agree; those of layers that have none, if
+  /// there may be such, are 0, and `is_none` tells which they are.
   std::uint32_t number_of_each_layer(std::string_view name, std::uint64_t min, std::uint64_t max,
-                                     std::optional<std::uint64_t> fallback) {
+                                     std::optional<std::uint64_t> fallback, std::vector<bool>* is_none = nullptr) {
     const std::string key = fmt::format("{}.{}", prefix_, name);
     const gguf::Value* value = metadata_.find(key);
     if (value == nullptr || value->type != gguf::ValueType::kArray) return number(name, min, max, fallback);
     const auto numbers = metadata_.ints(key);
     if (!numbers) return fail(numbers.error()), 0;
-    for (const std::int64_t n : *numbers) {
-      if (n != numbers->front()) {
-        fail({ErrorCode::kUnsupported, fmt::format("{} differs between layers ({} and {}), which is not supported", key,
-                                                   numbers->front(), n)});
+    std::int64_t n = numbers->empty() ? -1 : numbers->front();
+    for (const std::int64_t other : *numbers) {
+      if (is_none != nullptr) is_none->push_back(other == 0);
+      if (is_none != nullptr && (n == 0 || other == 0)) {
+        n = std::max(n, other);
+      } else if (other != n) {
+        fail({ErrorCode::kUnsupported,
+              fmt::format("{} differs between layers ({} and {}), which is not supported", key, n, other)});
         return 0;
       }
     }
-    const std::int64_t n = numbers->empty() ? -1 : numbers->front();
     if (n < 0 || static_cast<std::uint64_t>(n) < min || static_cast<std::uint64_t>(n) > max) {
       fail({ErrorCode::kInvalidFile, fmt::format("{} is {}, allowed are {} to {}", key, n, min, max)});
       return 0;
@@ -114,7 +119,7 @@ Rope read_rope(Reader& keys, const Spec& spec, RopePairs pairs) {
 
 }  // namespace
 
-Result<Spec> read_transformer_spec(const gguf::Metadata& metadata, std::string_view prefix, RopePairs pairs) {
+Result<Spec> read_transformer_spec(const gguf::Metadata& metadata, std::string_view prefix, RopePairs pairs, Heads heads) {
   Reader keys(metadata, prefix);
   Spec spec;
   spec.architecture = prefix;
@@ -122,11 +127,18 @@ Result<Spec> read_transformer_spec(const gguf::Metadata& metadata, std::string_v
   spec.hidden_dim = keys.number("embedding_length", 1, 1U << 20U);
   spec.ffn_dim = keys.number_of_each_layer("feed_forward_length", 1, 1U << 22U, std::nullopt);
   spec.context_length = keys.number("context_length", 1, 1U << 30U);
-  spec.n_heads = keys.number_of_each_layer("attention.head_count", 1, 4096, std::nullopt);
-  spec.n_kv_heads = keys.number_of_each_layer("attention.head_count_kv", 1, 4096, spec.n_heads);
+  std::vector<bool> has_no_queries;  // says nothing that those without keys and values do not say
+  const bool all_attend = heads == Heads::kOfAllLayers;
+  spec.n_heads = keys.number_of_each_layer("attention.head_count", 1, 4096, std::nullopt, all_attend ? nullptr : &has_no_queries);
+  spec.n_kv_heads = keys.number_of_each_layer("attention.head_count_kv", 1, 4096, spec.n_heads,
+                                              all_attend ? nullptr : &spec.is_recurrent);
   spec.norm_eps = keys.real("attention.layer_norm_rms_epsilon", 0.0F, 1.0F);
   if (keys.error()) return *keys.error();
 
+  if (!spec.is_recurrent.empty() && spec.is_recurrent.size() != spec.n_layers) {
+    return Error{ErrorCode::kInvalidFile, fmt::format("{}.attention.head_count_kv has {} entries, allowed is one for each of {} layers",
+                                                      prefix, spec.is_recurrent.size(), spec.n_layers)};
+  }
   if (spec.n_heads % spec.n_kv_heads != 0) {
     return Error{ErrorCode::kInvalidFile, fmt::format("{0}.attention.head_count is {1}, it must be a multiple of "
                                                       "{0}.attention.head_count_kv, which is {2}",
@@ -200,6 +212,14 @@ Status read_windows(const gguf::Metadata& metadata, std::uint32_t window, std::u
     spec.is_windowed.push_back(n_pattern == 0 || layer % n_pattern < n_pattern - 1);
   }
   return {};
+}
+
+Result<std::uint32_t> read_number(const gguf::Metadata& metadata, const Spec& spec, std::string_view name,
+                                  std::uint64_t min, std::uint64_t max, std::optional<std::uint64_t> unset) {
+  Reader keys(metadata, spec.architecture);
+  const std::uint32_t value = keys.number(name, min, max, unset);
+  if (keys.error()) return *keys.error();
+  return value;
 }
 
 Result<float> read_factor(const gguf::Metadata& metadata, const Spec& spec, std::string_view name, float unset) {

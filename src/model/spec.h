@@ -65,6 +65,8 @@ struct Spec {
   std::vector<bool> is_windowed;  ///< [n_layers], or empty.
   Rope rope;
   std::optional<Rope> window_rope{};   ///< Of windowed layers, where it is another; n_rot and pairs are those of `rope`.
+  std::vector<bool> is_recurrent;  ///< [n_layers]: layers with a state in place of attention; empty: none.
+  std::uint32_t conv_taps = 0;     ///< Positions that the convolution of a recurrent layer sees, its own included.
   std::uint32_t layers_per_unrotated = 0;  ///< The last of every so many layers has no rotary embedding; 0: all have.
   float embedding_scale = 1.0F;   ///< Multiplies what a token's row of the embedding table gives.
   float residual_scale = 1.0F;    ///< Multiplies what attention and feed-forward network add to the residual.
@@ -75,7 +77,15 @@ struct Spec {
 
 /// Reads what decoder-only transformers with grouped-query attention and RMS norms have in common, from the keys
 /// `<prefix>.*`. Every number has a range; a value outside is an error that names key, value and range.
-Result<Spec> read_transformer_spec(const gguf::Metadata& metadata, std::string_view prefix, RopePairs pairs);
+/// `Heads::kOfSomeLayers`: a layer of no key-value heads is recurrent.
+enum class Heads : std::uint8_t { kOfAllLayers, kOfSomeLayers };
+Result<Spec> read_transformer_spec(const gguf::Metadata& metadata, std::string_view prefix, RopePairs pairs,
+                                   Heads heads = Heads::kOfAllLayers);
+
+/// `<spec.architecture>.<name>`, a whole number from `min` to `max`; `unset` where the key is missing, an error if there
+/// is none.
+Result<std::uint32_t> read_number(const gguf::Metadata& metadata, const Spec& spec, std::string_view name,
+                                  std::uint64_t min, std::uint64_t max, std::optional<std::uint64_t> unset = {});
 
 /// Reads the experts of an architecture that has them, from `<spec.architecture>.expert_*`, with the same errors. Where the
 /// file does not say how large they are, they share out `spec.ffn_dim`.

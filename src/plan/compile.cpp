@@ -98,6 +98,8 @@ Result<Plan> compile(Graph graph, const kernels::KernelTable& table, MatrixPlace
   plan.rope_factors = graph.rope_factors;
   plan.long_rope_factors = graph.long_rope_factors;
   plan.logits = graph.logits;
+  plan.n_kv_layers = graph.n_kv_layers;
+  plan.state_floats = graph.state_floats;
   place_weights(plan);
   return plan;
 }
@@ -139,6 +141,7 @@ WorkspaceLayout lay_out(const Plan& plan, const Limits& limits) {
     if (const auto* embed = std::get_if<Embed>(&op)) touch(embed->out);
     if (const auto* linear = std::get_if<Linear>(&op)) touch(linear->in), touch(linear->out);
     if (const auto* attend = std::get_if<Attend>(&op)) touch(attend->qkv), touch(attend->out);
+    if (const auto* convolve = std::get_if<Convolve>(&op)) touch(convolve->in), touch(convolve->out);
     if (const auto* normalize = std::get_if<Normalize>(&op)) touch(normalize->in), touch(normalize->out);
     if (const auto* route = std::get_if<Route>(&op)) touch(route->in), touch(route->out);
     if (const auto* experts = std::get_if<ExpertsUp>(&op)) touch(experts->logits), touch(experts->out);

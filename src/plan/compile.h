@@ -58,6 +58,8 @@ struct Plan {
   std::uint64_t mapped_bytes = 0;  ///< Of matrices that stay in the file.
   std::optional<VectorId> rope_factors, long_rope_factors;
   BufferId logits;
+  std::uint32_t n_kv_layers = 0;
+  std::uint64_t state_floats = 0;
 };
 
 /// Binds every matrix to its kernel in `table` and lays out the weights: vectors, and panels where matrices do not stay

@@ -96,7 +96,19 @@ void GraphBuilder::linear(std::string step, BufferId in, std::optional<Norm> nor
   graph_.steps.push_back({std::move(step), std::move(op)});
 }
 
-void GraphBuilder::attend(std::string step, Attend op) { graph_.steps.push_back({std::move(step), op}); }
+void GraphBuilder::attend(std::string step, Attend op) {
+  op.layer = graph_.n_kv_layers++;
+  graph_.steps.push_back({std::move(step), op});
+}
+
+void GraphBuilder::convolve(std::string step, BufferId in, BufferId out, Convolution form, const std::string& taps) {
+  const std::uint64_t width = graph_.buffers[out.index].width;
+  const std::uint32_t n_taps = graph_.spec.conv_taps;
+  graph_.vectors.push_back({require(taps + ".weight", n_taps, width), width * n_taps});
+  const VectorId vector{static_cast<std::uint32_t>(graph_.vectors.size() - 1)};
+  const std::uint64_t state = std::exchange(graph_.state_floats, graph_.state_floats + (n_taps - 1) * width);
+  graph_.steps.push_back({std::move(step), Convolve{in, out, form, vector, n_taps, state}});
+}
 
 void GraphBuilder::normalize(std::string step, Normalize op) { graph_.steps.push_back({std::move(step), op}); }
 

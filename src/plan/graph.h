@@ -52,6 +52,8 @@ struct Graph {
   std::vector<Step> steps;
   std::optional<VectorId> rope_factors, long_rope_factors;
   BufferId logits;
+  std::uint32_t n_kv_layers = 0;   ///< Layers of the cache.
+  std::uint64_t state_floats = 0;  ///< Of each sequence: what recurrent layers keep, zero at the beginning.
 };
 
 /// How the per-tensor scale of a projection (`<name>.scale`) combines with its bias.
@@ -102,6 +104,8 @@ class GraphBuilder {
   void linear(std::string step, BufferId in, std::optional<Norm> norm, const std::vector<ProjectionSpec>& projections,
               Epilogue epilogue, BufferId out);
   void attend(std::string step, Attend op);
+  /// The taps are `<taps>.weight`, [out's width, spec().conv_taps].
+  void convolve(std::string step, BufferId in, BufferId out, Convolution form, const std::string& taps);
   void normalize(std::string step, Normalize op);
   /// Router and experts (spec().experts) of the norm of `x`, added to it.
   void experts(const ExpertsSpec& names, BufferId x, Norm norm);

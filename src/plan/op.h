@@ -70,12 +70,27 @@ enum class Rotation : std::uint8_t {
 struct Attend {
   BufferId qkv;  ///< [rows, (n_heads + 2 n_kv_heads) * head_dim]: queries, keys, values.
   BufferId out;  ///< [rows, n_heads * head_dim].
-  std::uint32_t layer;
+  std::uint32_t layer = 0;  ///< Of the cache; GraphBuilder counts.
   std::optional<Norm> query_norm{}, key_norm{};  ///< Per head.
   Rotation rotation = Rotation::kRope;
   std::uint32_t window = 0;           ///< Positions that a query sees, its own included; 0: all.
   std::optional<VectorId> sinks{};    ///< [n_heads]: logits of one more key without a value.
 };
+
+enum class Convolution : std::uint8_t {
+  kGated,  ///< in [rows, 3 width] is b, c and x; out = c * (convolution of b * x). What is convolved takes the place of x.
+};
+
+/// Convolution over positions, each column by itself: of the position's own and those before it, as many as there are
+/// taps. The inputs of the last positions are state, [n_taps - 1, width].
+struct Convolve {
+  BufferId in, out;  ///< `out` [rows, width].
+  Convolution form;
+  VectorId taps;     ///< [width, n_taps], that of the position's own last.
+  std::uint32_t n_taps = 0;  ///< At most kMaxConvolutionTaps.
+  std::uint64_t state = 0;   ///< Where it is in the state of a sequence, in floats; GraphBuilder places it.
+};
+inline constexpr std::uint32_t kMaxConvolutionTaps = 16;
 
 /// Root-mean-square norm of a part of a row, by itself: out = norm(in), or out += norm(in).
 struct Normalize {
@@ -122,7 +137,7 @@ struct SelectRows {
   std::vector<BufferId> buffers;
 };
 
-using Op = std::variant<Embed, Linear, Attend, Normalize, Route, ExpertsUp, ExpertsDown, SelectRows>;
+using Op = std::variant<Embed, Linear, Attend, Convolve, Normalize, Route, ExpertsUp, ExpertsDown, SelectRows>;
 
 struct Step {
   std::string name;  ///< As in "blk.3.qkv".

@@ -22,6 +22,9 @@ class Printer {
         spec.architecture, spec.n_layers, spec.hidden_dim, spec.n_heads, spec.n_kv_heads, spec.head_dim, ffn,
         spec.vocab_size, spec.context_length, plan_.kernels->name, weights(),
         static_cast<double>(layout_.bytes) / 1e6, limits_.max_rows, limits_.max_logit_rows);
+    if (plan_.state_floats > 0) {
+      text_ += fmt::format("state of a sequence {:.3f} MB\n", static_cast<double>(plan_.state_floats * sizeof(float)) / 1e6);
+    }
     for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
       text_ += fmt::format("{:4} {:<16} ", i, plan_.steps[i].name);
       std::visit([&](const auto& op) { add(op); }, plan_.steps[i].op);
@@ -91,6 +94,12 @@ class Printer {
     if (plan_.spec.attention_soft_cap != 0.0F) text_ += fmt::format(" soft_cap({:.4g})", plan_.spec.attention_soft_cap);
     if (op.sinks) text_ += fmt::format(" sinks({})", vector(*op.sinks));
     text_ += fmt::format(" -> {}", buffer(op.out));
+  }
+
+  void add(const Convolve& op) {
+    constexpr std::string_view kForms[] = {"gated "};
+    text_ += fmt::format("{} {}convolution({}) over {} -> {}", buffer(op.in), kForms[static_cast<std::size_t>(op.form)],
+                         vector(op.taps), op.n_taps, buffer(op.out));
   }
 
   void add(const Normalize& op) {

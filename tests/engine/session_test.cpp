@@ -155,10 +155,10 @@ TEST_F(SessionTest, RestoreRefusesWhatIsNotItsOwn) {
     EXPECT_NE(status.error().message.find(why), std::string::npos) << status.error().message;
     EXPECT_EQ(session->n_tokens(), 10U);
   };
-  for (const std::size_t n : {std::size_t{0}, std::size_t{7}, std::size_t{39}}) {
+  for (const std::size_t n : {std::size_t{0}, std::size_t{7}, std::size_t{55}}) {
     expect_refused(std::span(state).first(n), "not a state");
   }
-  expect_refused(std::span(state).first(state.size() - 1), "bytes of blocks");
+  expect_refused(std::span(state).first(state.size() - 1), "bytes of tokens and blocks");
   std::vector<std::byte> damaged = state;
   damaged[200] ^= std::byte{1};
   expect_refused(damaged, "checksum");

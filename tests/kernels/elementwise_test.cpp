@@ -57,6 +57,30 @@ TEST(Elementwise, EpiloguesAreIdenticalOnAllTables) {
   }
 }
 
+TEST(Elementwise, ConvolutionsAreIdenticalOnAllTablesAndRight) {
+  std::mt19937 random(5);
+  for (const std::size_t n : kSizes) {
+    for (const std::size_t n_taps : {2U, 3U, 4U, 16U}) {
+      const auto taps = random_columns(1, n * n_taps, random), rows = random_columns(n_taps, n, random);
+      std::vector<const float*> addresses;
+      for (const auto& row : rows) addresses.push_back(row.data());
+      expect_identical(n, [&](const kernels::KernelTable& table, std::vector<float>& out) {
+        table.convolve(taps[0].data(), n_taps, addresses.data(), n, out.data());
+        for (std::size_t i = 0; i < n; ++i) {
+          float sum = 0;
+          for (std::size_t t = 0; t < n_taps; ++t) sum = std::fma(taps[0][i * n_taps + t], rows[t][i], sum);
+          ASSERT_EQ(out[i], sum);
+        }
+      });
+    }
+    const auto x = random_columns(2, n, random);
+    expect_identical(n, [&](const kernels::KernelTable& table, std::vector<float>& out) {
+      table.multiply(x[0].data(), x[1].data(), n, out.data());
+      for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(out[i], x[0][i] * x[1][i]);
+    });
+  }
+}
+
 /// Sums of up to twenty rows, picked and weighted, over the rows' first n values.
 TEST(Elementwise, WeightedSumsAreIdenticalOnAllTablesAndInOrder) {
   std::mt19937 random(4);

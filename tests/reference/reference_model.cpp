@@ -28,7 +28,7 @@ class Loader {
     WOOLLY_TRY(const std::string_view architecture, file_.metadata.get_string("general.architecture"));
     architecture_ = architecture;
     if (!is_one_of({"llama", "mistral3", "qwen2", "qwen3", "qwen3moe", "gemma2", "gemma3", "phi3", "granite", "granitemoe",
-                    "olmo2", "glm4", "smollm3", "gpt-oss"})) {
+                    "olmo2", "glm4", "smollm3", "gpt-oss", "lfm2"})) {
       return Error{ErrorCode::kUnsupported, fmt::format("the reference has no architecture {}", architecture)};
     }
     is_llama_ = is_one_of({"llama", "mistral3", "granite", "granitemoe"});
@@ -62,10 +62,11 @@ class Loader {
     WOOLLY_TRY(const std::uint64_t n_layers, metadata.get_uint(key("block_count")));
     WOOLLY_TRY(const std::uint64_t hidden_dim, metadata.get_uint(key("embedding_length")));
     WOOLLY_TRY(const std::uint64_t ffn_dim, metadata.get_uint(key("feed_forward_length")));
-    WOOLLY_TRY(const std::uint64_t n_heads, metadata.get_uint(key("attention.head_count")));
+    model_.layers_.resize(n_layers);
+    WOOLLY_TRY(const std::size_t n_heads, read_heads("attention.head_count"));
     WOOLLY_TRY(const float rms_eps, metadata.get_float(key("attention.layer_norm_rms_epsilon")));
-    WOOLLY_TRY(model_.n_kv_heads_, find_uint("attention.head_count_kv", n_heads));
-    if (n_heads == 0 || n_heads % model_.n_kv_heads_ != 0) {
+    WOOLLY_TRY(model_.n_kv_heads_, read_heads("attention.head_count_kv"));
+    if (n_heads == 0 || model_.n_kv_heads_ == 0 || n_heads % model_.n_kv_heads_ != 0) {
       return Error{ErrorCode::kInvalidFile, fmt::format("{} heads, {} KV heads", n_heads, model_.n_kv_heads_)};
     }
     WOOLLY_TRY(model_.head_dim_, find_uint("attention.key_length", hidden_dim / n_heads));
@@ -90,8 +91,19 @@ class Loader {
     model_.ffn_dim_ = ffn_dim;
     model_.n_heads_ = n_heads;
     model_.rms_eps_ = static_cast<double>(rms_eps);
-    model_.layers_.resize(n_layers);
     return {};
+  }
+
+  /// Heads of the layers that have any; an array of LFM2 has 0 for those that convolve.
+  Result<std::size_t> read_heads(std::string_view name) {
+    const gguf::Value* value = file_.metadata.find(key(name));
+    if (architecture_ != "lfm2" || value == nullptr || value->type != gguf::ValueType::kArray) {
+      WOOLLY_TRY(const std::uint64_t unset, file_.metadata.get_uint(key("attention.head_count")));
+      return find_uint(name, unset);
+    }
+    WOOLLY_TRY(const std::vector<std::int64_t> numbers, file_.metadata.ints(key(name)));
+    for (std::size_t i = 0; i < model_.layers_.size(); ++i) model_.layers_[i].is_convolution = numbers.at(i) == 0;
+    return static_cast<std::size_t>(*std::max_element(numbers.begin(), numbers.end()));
   }
 
   Status read_factors() {
@@ -168,6 +180,14 @@ class Loader {
     if (every != 0) {
       WOOLLY_TRY(window, find_uint("attention.sliding_window", unset));
     }
+    if (architecture_ == "lfm2") {  // all layers that attend
+      WOOLLY_TRY(window, find_uint("attention.sliding_window", 0));
+      for (Layer& layer : model_.layers_) {
+        layer.window = window;
+        layer.rope = model_.rope_;
+      }
+      return {};
+    }
     std::vector<std::int64_t> flags;
     const gguf::Value* pattern = file_.metadata.find(key("attention.sliding_window_pattern"));
     if (window != 0 && pattern != nullptr && pattern->type == gguf::ValueType::kArray) {
@@ -201,7 +221,8 @@ class Loader {
     const std::size_t vocab = model_.vocab_size_;
     const std::size_t hidden = model_.hidden_dim_;
     WOOLLY_TRY(model_.token_embd_, read("token_embd.weight", hidden, vocab));
-    WOOLLY_TRY(model_.output_norm_, read("output_norm.weight", hidden, 1));
+    const bool is_lfm2 = architecture_ == "lfm2";  // where the last norm is named after the embedding
+    WOOLLY_TRY(model_.output_norm_, read(is_lfm2 ? "token_embd_norm.weight" : "output_norm.weight", hidden, 1));
     model_.output_ = {.n_rows = vocab, .n_cols = hidden, .weight = model_.token_embd_, .bias = {}};  // "tied"
     if (file_.find_tensor("output.weight") != nullptr) {
       WOOLLY_TRY(model_.output_.weight, read("output.weight", hidden, vocab));
@@ -237,6 +258,13 @@ class Loader {
     if (architecture_ == "gpt-oss") {
       WOOLLY_TRY(layer.sinks, read(prefix + "attn_sinks.weight", model_.n_heads_, 1));
     }
+    if (layer.is_convolution) {
+      WOOLLY_TRY(const std::size_t n_taps, find_uint("shortconv.l_cache", 0));
+      WOOLLY_TRY(layer.conv_in, read_linear(prefix + "shortconv.in_proj", hidden, 3 * hidden, {}));
+      WOOLLY_TRY(layer.conv_taps, read(prefix + "shortconv.conv.weight", n_taps, hidden));
+      WOOLLY_TRY(layer.conv_out, read_linear(prefix + "shortconv.out_proj", hidden, hidden, {}));
+      return {};
+    }
     WOOLLY_TRY(layer.q, read_linear(prefix + "attn_q", hidden, q_dim, {.has_bias = true, .has_scale = true}));
     WOOLLY_TRY(layer.k, read_linear(prefix + "attn_k", hidden, kv_dim, {.has_bias = true, .has_scale = true}));
     WOOLLY_TRY(layer.v, read_linear(prefix + "attn_v", hidden, kv_dim, {.has_bias = true, .has_scale = true}));
@@ -247,7 +275,7 @@ class Loader {
       WOOLLY_TRY(layer.q_norm, read(prefix + "attn_q_norm.weight", q_dim, 1));
       WOOLLY_TRY(layer.k_norm, read(prefix + "attn_k_norm.weight", kv_dim, 1));
     }
-    if (is_one_of({"qwen3", "qwen3moe", "gemma3"})) {
+    if (is_one_of({"qwen3", "qwen3moe", "gemma3", "lfm2"})) {
       WOOLLY_TRY(layer.q_norm, read(prefix + "attn_q_norm.weight", model_.head_dim_, 1));
       WOOLLY_TRY(layer.k_norm, read(prefix + "attn_k_norm.weight", model_.head_dim_, 1));
     }
@@ -532,6 +560,26 @@ void ReferenceModel::attend(const Layer& layer, std::vector<Vector>& x) const {
   }
 }
 
+void ReferenceModel::convolve(const Layer& layer, std::vector<Vector>& x) const {
+  const std::size_t n_taps = layer.conv_taps.size() / hidden_dim_;
+  std::vector<Vector> inputs;
+  for (Vector& row : x) {
+    const Vector parts = multiply(layer.conv_in, rms_norm(row, layer.attn_norm, rms_eps_));
+    const std::span<const double> b(parts.data(), hidden_dim_), c(b.data() + hidden_dim_, hidden_dim_),
+        h(c.data() + hidden_dim_, hidden_dim_);
+    inputs.emplace_back(hidden_dim_);
+    for (std::size_t i = 0; i < hidden_dim_; ++i) inputs.back()[i] = b[i] * h[i];
+    Vector out(hidden_dim_);
+    for (std::size_t i = 0; i < hidden_dim_; ++i) {
+      for (std::size_t back = 0; back < std::min(n_taps, inputs.size()); ++back) {
+        out[i] += static_cast<double>(layer.conv_taps[i * n_taps + n_taps - 1 - back]) * inputs[inputs.size() - 1 - back][i];
+      }
+      out[i] *= c[i];
+    }
+    add(row, multiply(layer.conv_out, out));
+  }
+}
+
 Vector ReferenceModel::gated_network(const Expert& network, const Vector& x) const {
   Vector hidden = multiply(network.gate, x);
   const Vector upper = multiply(network.up, x);
@@ -590,7 +638,11 @@ std::vector<float> ReferenceModel::logits(std::span<const TokenId> tokens) const
     for (double& value : x.back()) value *= embedding_scale_;
   }
   for (const Layer& layer : layers_) {
-    attend(layer, x);
+    if (layer.is_convolution) {
+      convolve(layer, x);
+    } else {
+      attend(layer, x);
+    }
     for (Vector& row : x) feed_forward(layer, row);
   }
   std::vector<float> logits;

@@ -54,6 +54,9 @@ struct Expert {
 struct Layer {
   std::vector<float> attn_norm, attn_post_norm;  ///< [hidden_dim]
   Linear q, k, v, attn_output;
+  bool is_convolution = false;                   ///< In place of attention (LFM2): ...
+  Linear conv_in, conv_out;                      ///< ... [3 * hidden_dim, hidden_dim], [hidden_dim, hidden_dim]
+  std::vector<float> conv_taps;                  ///< [hidden_dim, n_taps], the latest position last
   std::vector<float> q_norm, k_norm;             ///< [head_dim] for each head, or of all heads for all at once
   std::vector<float> sinks;                      ///< [n_heads], or empty
   std::vector<float> ffn_norm, ffn_post_norm;    ///< [hidden_dim]
@@ -92,6 +95,8 @@ class ReferenceModel {
 
   /// Adds the output of attention to `x` [n_tokens][hidden_dim].
   void attend(const Layer& layer, std::vector<Vector>& x) const;
+  /// The same of a gated short convolution.
+  void convolve(const Layer& layer, std::vector<Vector>& x) const;
   /// Adds the output of the feed-forward network to `x` [hidden_dim].
   void feed_forward(const Layer& layer, Vector& x) const;
   [[nodiscard]] Vector gated_network(const Expert& network, const Vector& x) const;

@@ -9,6 +9,8 @@
 #include "engine/support.h"
 #include "speculate/lookup_drafter.h"
 #include "speculate/model_drafter.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
 
 namespace woolly::speculate {
 namespace {
@@ -157,6 +159,21 @@ TEST_F(Speculation, TextIsTheSameWithDraftsThatAreOftenWrong) {
     const DraftCounts counts = expect_same_texts(model_, make, logit_rows);
     EXPECT_GT(counts.n_accepted, 100U);
     EXPECT_GT(counts.n_drafted, counts.n_accepted);
+  }
+}
+
+/// Their state cannot be cut behind the drafts that were right.
+TEST(SpeculationWithRecurrentState, TextIsTheSame) {
+  const test::TempDir dir;
+  const auto engine = test::make_engine(test::table_names().back(), 2);
+  for (const char* architecture : {"lfm2"}) {
+    const test::TinyModel tiny{.architecture = architecture, .n_layers = 3, .vocab_size = 512};
+    const auto model = Model::load(*engine, dir.write("tiny.gguf", tiny.build().build()));
+    ASSERT_TRUE(model) << model.error().message;
+    const DraftCounts counts = expect_same_texts(
+        *model, [&](const auto& text) { return std::make_unique<GuessingDrafter>(text, (*model)->vocab_size()); });
+    EXPECT_GT(counts.n_accepted, 100U) << architecture;
+    EXPECT_GT(counts.n_drafted, counts.n_accepted) << architecture;
   }
 }
 

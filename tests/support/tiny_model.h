@@ -30,7 +30,15 @@ struct TinyModel {
     file.add_string("general.architecture", architecture);
     file.add_u32(key("block_count"), n_layers).add_u32(key("embedding_length"), hidden_dim);
     file.add_u32(key("feed_forward_length"), ffn_dim).add_u32(key("context_length"), 512);
-    file.add_u32(key("attention.head_count"), n_heads).add_u32(key("attention.head_count_kv"), n_kv_heads);
+    file.add_u32(key("attention.head_count"), n_heads);
+    const auto is_recurrent = [&](std::uint32_t layer) { return architecture == "lfm2" && layer % 2 == 1; };
+    if (architecture == "lfm2") {
+      std::vector<std::int32_t> of_layers;
+      for (std::uint32_t i = 0; i < n_layers; ++i) of_layers.push_back(is_recurrent(i) ? 0 : static_cast<std::int32_t>(n_kv_heads));
+      file.add_i32s(key("attention.head_count_kv"), of_layers).add_u32(key("shortconv.l_cache"), 3);
+    } else {
+      file.add_u32(key("attention.head_count_kv"), n_kv_heads);
+    }
     file.add_u32(key("attention.key_length"), head_dim).add_u32(key("attention.value_length"), head_dim);
     file.add_u32(key("rope.dimension_count"), head_dim).add_u32(key("vocab_size"), vocab_size);
     file.add_f32(key("attention.layer_norm_rms_epsilon"), 1e-5F);
@@ -92,12 +100,18 @@ struct TinyModel {
     for (std::uint32_t layer = 0; layer < n_layers; ++layer) {
       const std::string p = "blk." + std::to_string(layer) + ".";
       add(p + "attn_norm.weight", hidden_dim, 1, 1.0F, 0.2F);
-      matrix(p + "attn_q", hidden_dim, q_dim);
-      matrix(p + "attn_k", hidden_dim, kv_dim);
-      matrix(p + "attn_v", hidden_dim, kv_dim);
-      matrix(p + "attn_output", q_dim, hidden_dim);
-      add(p + "attn_q_norm.weight", norms_rows ? q_dim : head_dim, 1, 1.0F, 0.2F);
-      add(p + "attn_k_norm.weight", norms_rows ? kv_dim : head_dim, 1, 1.0F, 0.2F);
+      if (is_recurrent(layer)) {
+        matrix(p + "shortconv.in_proj", hidden_dim, 3 * hidden_dim);
+        matrix(p + "shortconv.out_proj", hidden_dim, hidden_dim);
+        add(p + "shortconv.conv.weight", 3, hidden_dim, 0.0F, 0.6F);
+      } else {
+        matrix(p + "attn_q", hidden_dim, q_dim);
+        matrix(p + "attn_k", hidden_dim, kv_dim);
+        matrix(p + "attn_v", hidden_dim, kv_dim);
+        matrix(p + "attn_output", q_dim, hidden_dim);
+        add(p + "attn_q_norm.weight", norms_rows ? q_dim : head_dim, 1, 1.0F, 0.2F);
+        add(p + "attn_k_norm.weight", norms_rows ? kv_dim : head_dim, 1, 1.0F, 0.2F);
+      }
       add(p + "attn_sinks.weight", n_heads, 1, 0.0F, 1.0F);
       add(p + "post_attention_norm.weight", hidden_dim, 1, 1.0F, 0.2F);
       add(p + "ffn_norm.weight", hidden_dim, 1, 1.0F, 0.2F);
@@ -117,7 +131,7 @@ struct TinyModel {
         network("", ffn_dim);
       }
     }
-    add("output_norm.weight", hidden_dim, 1, 1.0F, 0.2F);
+    add(architecture == "lfm2" ? "token_embd_norm.weight" : "output_norm.weight", hidden_dim, 1, 1.0F, 0.2F);
     if (!is_tied) matrix("output", hidden_dim, vocab_size);
     if (has_rope_factors) {
       for (const char* name : {"rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"}) {

@@ -171,6 +171,24 @@ void soft_cap(const float* x, float cap, std::size_t n, float* out) noexcept {
   for_lanes(n, [&](std::size_t i, std::size_t count) { store_some(out + i, capped(load_some(x + i, count), cap), count); });
 }
 
+void multiply(const float* a, const float* b, std::size_t n, float* out) noexcept {
+  for_lanes(n, [&](std::size_t i, std::size_t count) {
+    store_some(out + i, simd::mul(load_some(a + i, count), load_some(b + i, count)), count);
+  });
+}
+
+void convolve(const float* taps, std::size_t n_taps, const float* const* rows, std::size_t n, float* out) noexcept {
+  for_lanes(n, [&](std::size_t i, std::size_t count) {
+    simd::F32 sum = simd::splat(0.0F);
+    for (std::size_t t = 0; t < n_taps; ++t) {
+      float of_columns[16];
+      for (std::size_t j = 0; j < count; ++j) of_columns[j] = taps[(i + j) * n_taps + t];
+      sum = simd::fma(load_some(of_columns, count), load_some(rows[t] + i, count), sum);
+    }
+    store_some(out + i, sum, count);
+  });
+}
+
 void rope_adjacent(float* head, const float* cos_sin, std::size_t n_rot) noexcept {
   constexpr float kSigns[16] = {-1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1};
   const simd::F32 signs = simd::load(kSigns);
