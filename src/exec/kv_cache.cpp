@@ -45,13 +45,25 @@ void KvCache::expect(std::size_t n, std::size_t n_states) {
 }
 
 KvCache::~KvCache() {
-  if (budget_ == nullptr) return;
-  budget_->give_back(slabs_.size() * layout_.slab_bytes() + states_.size() * state_bytes());
+  while (drop_free_state()) {
+  }
+  if (budget_ != nullptr) budget_->give_back(slabs_.size() * layout_.slab_bytes());
 }
 
-/// Memory within the budget, all of its pages taken.
+bool KvCache::drop_free_state() noexcept {
+  for (const std::uint32_t state : free_states_) {
+    if (states_[state].data() == nullptr) continue;
+    states_[state] = {};
+    if (budget_ != nullptr) budget_->give_back(state_bytes());
+    return true;
+  }
+  return false;
+}
+
+/// Memory within the budget, all of its pages taken. States that nobody has make room.
 Result<os::Memory> KvCache::take_memory(std::size_t bytes, const char* purpose) {
-  if (budget_ != nullptr && !budget_->take(bytes)) {
+  while (budget_ != nullptr && !budget_->take(bytes)) {
+    if (drop_free_state()) continue;
     return Error{ErrorCode::kLimitExceeded, fmt::format("keys and values take {} bytes, {} more exceed the limit of {}",
                                                         budget_->taken(), bytes, budget_->limit())};
   }
@@ -86,12 +98,14 @@ void KvCache::release(std::uint32_t block) noexcept {
 
 Result<std::uint32_t> KvCache::take_state() {
   if (free_states_.empty()) {
-    WOOLLY_TRY(os::Memory memory, take_memory(state_bytes(), "recurrent state"));
-    states_.push_back(std::move(memory));
-    free_states_.push_back(base::narrow<std::uint32_t>(state_counts_.size()));
+    free_states_.push_back(base::narrow<std::uint32_t>(states_.size()));
+    states_.emplace_back();
     state_counts_.push_back(0);
   }
-  const std::uint32_t state = free_states_.back();
+  const std::uint32_t state = free_states_.back();  // one with memory if there is any: the first were dropped first
+  if (states_[state].data() == nullptr) {
+    WOOLLY_TRY(states_[state], take_memory(state_bytes(), "recurrent state"));
+  }
   free_states_.pop_back();
   state_counts_[state] = 1;
   return state;

@@ -101,6 +101,8 @@ class KvCache {
 
  private:
   Result<os::Memory> take_memory(std::size_t bytes, const char* purpose);
+  /// Gives the memory of a state that nobody has back; false where there is none.
+  bool drop_free_state() noexcept;
 
   KvLayout layout_;
   std::shared_ptr<KvBudget> budget_;  ///< nullptr: none.
@@ -108,7 +110,7 @@ class KvCache {
   std::vector<std::uint32_t> counts_;  ///< By block; 0: free.
   std::vector<std::uint32_t> free_;
   std::size_t n_expected_ = 0;
-  std::vector<os::Memory> states_;
+  std::vector<os::Memory> states_;  ///< Of some that are free it was given back.
   std::vector<std::uint32_t> state_counts_, free_states_;
   std::size_t n_states_expected_ = 0;
 };

@@ -188,5 +188,31 @@ TEST_P(Recurrent, AnExhaustedBudgetCostsTimeButNoNumbers) {
   EXPECT_LE(budget->taken(), budget->limit());
 }
 
+TEST(KvCache, StatesThatNobodyHasMakeRoomForKeys) {
+  const Loaded loaded(TempDir().write("tiny.gguf", TinyModel{}.build().build()));
+  exec::KvLayout layout = kv_layout(loaded.model->parts().plan, KvType::kF16);
+  layout.state_floats = layout.slab_bytes() / sizeof(float);
+  const auto budget = std::make_shared<KvBudget>(2 * layout.slab_bytes());
+  {
+    exec::KvCache cache(layout, budget);
+    cache.expect(1, 2);
+    const auto first = cache.take_state(), second = cache.take_state();
+    ASSERT_TRUE(first && second);
+    EXPECT_FALSE(cache.take());
+    cache.release_state(*first);
+    const auto block = cache.take();
+    ASSERT_TRUE(block) << block.error().message;
+    EXPECT_FALSE(cache.take_state());
+    cache.release_state(*second);
+    const auto third = cache.take_state();
+    ASSERT_TRUE(third) << third.error().message;
+    cache.state(*third)[layout.state_floats - 1] = 1.0F;
+    EXPECT_EQ(budget->taken(), budget->limit());
+    cache.release(*block);
+    cache.release_state(*third);
+  }
+  EXPECT_EQ(budget->taken(), 0U);
+}
+
 }  // namespace
 }  // namespace woolly::test
