@@ -34,7 +34,8 @@ class Session {
   /// Appends `tokens` (at least one) and gives the logits `[vocab]` after the last one; they live until the next call
   /// of any session of the family (see `step`).
   /// kLimitExceeded where the sequence would pass `n_ctx()`, kInvalidArgument for an id outside the vocabulary; the
-  /// session is then unchanged. The result does not depend on how a text is cut into calls, on `chunk` or on threads.
+  /// session is then unchanged. kIo where a mapped file (LoadOptions::map_file) can no longer be read: load it again. The
+  /// result does not depend on how a text is cut into calls, on `chunk` or on threads.
   Result<std::span<const float>> append(std::span<const TokenId> tokens);
 
   /// As `append`, but calls `visit(i, logits)` for every token in order. Needs no `max_logit_rows` beyond 1, but is

@@ -50,8 +50,9 @@ void catch_up(const Session::Parts& parts) {
   }
 }
 
-/// One pass over turns that are checked and have room. What sequences went back behind goes before, where it fits.
-Logits run(std::span<const Turn> turns) {
+/// One pass over turns that are checked and have room. What sequences went back behind goes before, where it fits. kIo: the
+/// numbers are wrong, and so is what the sequences hold.
+Result<Logits> run(std::span<const Turn> turns) {
   const Session::Parts& family = turns[0].session->parts();
   std::size_t n_rows = 0;
   for (const Turn& turn : turns) n_rows += turn.session->parts().sequence->missing().size() + turn.tokens.size();
@@ -72,7 +73,9 @@ Logits run(std::span<const Turn> turns) {
       logit_rows.push_back(static_cast<std::uint32_t>(tokens.size() - i));
     }
   }
-  return family.executor->run({tokens, slices, logit_rows});
+  const Logits logits = family.executor->run({tokens, slices, logit_rows});
+  WOOLLY_CHECK(family.model->parts().weights.check());
+  return logits;
 }
 
 /// All but the room in the cache.
@@ -162,10 +165,11 @@ Result<std::span<const float>> Session::append(std::span<const TokenId> tokens) 
   WOOLLY_CHECK(reserve({&turn, 1}));
   for (; tokens.size() > parts_->options.chunk; tokens = tokens.subspan(parts_->options.chunk)) {
     turn = {this, tokens.first(parts_->options.chunk), 0};
-    run({&turn, 1});
+    WOOLLY_CHECK(run({&turn, 1}));
   }
   turn = {this, tokens, 1};
-  return run({&turn, 1}).row(0);
+  WOOLLY_TRY(const Logits logits, run({&turn, 1}));
+  return logits.row(0);
 }
 
 Status Session::append_each(std::span<const TokenId> tokens,
@@ -176,7 +180,7 @@ Status Session::append_each(std::span<const TokenId> tokens,
   for (std::size_t index = 0; !tokens.empty(); tokens = tokens.subspan(turn.n_logits)) {
     const std::size_t n = std::min(tokens.size(), parts_->options.max_logit_rows);
     turn = {this, tokens.first(n), n};
-    const Logits logits = run({&turn, 1});
+    WOOLLY_TRY(const Logits logits, run({&turn, 1}));
     for (std::size_t i = 0; i < n; ++i) visit(index++, logits.row(i));
   }
   return {};

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <spawn.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -132,6 +133,13 @@ Result<ProcessEnd> run_process(const std::vector<std::string>& arguments) {
   WOOLLY_TRY(const std::size_t n_errors, errors.size());
   WOOLLY_TRY(end.errors, errors.read_end(n_errors, std::min(n_errors, kMaxErrors)));
   return end;
+}
+
+void raise_file_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);  // with fewer, connections wait
 }
 
 }  // namespace woolly::os

@@ -1,4 +1,4 @@
-// Runs another program and waits for it: no shell, no terminal.
+// This process's limits, and other programs: run and waited for, without a shell or a terminal.
 #pragma once
 
 #include <cstddef>
@@ -23,5 +23,8 @@ inline constexpr std::size_t kMaxProcessOutput = std::size_t{16} << 20U;
 /// read, and waits for its end; from any thread. kNotFound where there is no such program, kIo where it cannot be
 /// started, kLimitExceeded for more than kMaxProcessOutput. A program that fails is no error here: see `status`.
 Result<ProcessEnd> run_process(const std::vector<std::string>& arguments);
+
+/// Lets this process open as many files and connections as it may let itself; those that start it are often told 1024.
+void raise_file_limit();
 
 }  // namespace woolly::os

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "os/lost_pages.h"
 
 namespace woolly::os {
 
@@ -72,6 +73,7 @@ struct TensorSource::Part {
     return *this;
   }
   ~Part() {
+    lost.reset();
     if (map != nullptr) ::munmap(map, size);
     if (fd >= 0) ::close(fd);
   }
@@ -82,6 +84,7 @@ struct TensorSource::Part {
   int fd = -1;
   std::size_t size = 0;
   void* map = nullptr;
+  std::unique_ptr<LostPages> lost;  ///< Of `map`.
 
  private:
   void swap(Part& other) noexcept {
@@ -89,6 +92,7 @@ struct TensorSource::Part {
     std::swap(fd, other.fd);
     std::swap(size, other.size);
     std::swap(map, other.map);
+    lost.swap(other.lost);
   }
 };
 
@@ -109,6 +113,11 @@ Result<TensorSource::Part> TensorSource::Part::open(const std::filesystem::path&
     void* map = ::mmap(nullptr, part.size, PROT_READ, MAP_SHARED, part.fd, 0);
     if (map == MAP_FAILED) return failed(path, "cannot be mapped", errno);
     part.map = map;
+    part.lost = std::make_unique<LostPages>(map, part.size);
+    if (!part.lost->is_watching()) {
+      return Error{ErrorCode::kLimitExceeded, fmt::format("{}: cannot be mapped, as {} files are, which is the most",
+                                                          path.string(), LostPages::kMax)};
+    }
     // Where the file system can, the file is then read and mapped in huge pages: in fewer and larger reads, and with few
     // page walks later. It is advice; nothing is lost where it is not taken.
     ::madvise(map, part.size, MADV_HUGEPAGE);
@@ -180,6 +189,15 @@ std::span<const std::byte> TensorSource::mapped(std::size_t file) const noexcept
   const Part& part = parts_[file];
   if (part.map == nullptr) return {};
   return {static_cast<const std::byte*>(part.map), part.size};
+}
+
+Status TensorSource::check_mapped() const {
+  for (const Part& part : parts_) {
+    if (part.lost == nullptr || !part.lost->any()) continue;
+    return Error{ErrorCode::kIo, fmt::format("{}: cannot be read any more; it had {} bytes when it was mapped",
+                                             part.path.string(), part.size)};
+  }
+  return {};
 }
 
 }  // namespace woolly::os

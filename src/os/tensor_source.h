@@ -34,8 +34,10 @@ class TensorSource {
   /// Fills `out` from `offset` of file `file`; a short read (a file cut after it was opened) is an error.
   [[nodiscard]] Status read(std::size_t file, std::uint64_t offset, std::span<std::byte> out) const;
 
-  /// The whole mapped file; empty unless opened with Access::kMap.
+  /// The whole mapped file; empty unless opened with Access::kMap. What can no longer be read of it reads as zeros.
   [[nodiscard]] std::span<const std::byte> mapped(std::size_t file) const noexcept;
+  /// kIo once something of a mapped file could not be read: it was cut, or its device failed.
+  [[nodiscard]] Status check_mapped() const;
 
  private:
   struct Part;

@@ -39,6 +39,9 @@ class Weights {
   void decode_row(const plan::PackedMatrix& matrix, std::size_t row, std::byte* scratch, float* out) const noexcept;
   static std::size_t row_scratch_bytes(const plan::PackedMatrix& matrix) noexcept;
 
+  /// kIo once something of the mapped file could not be read, so that what was computed from it is wrong.
+  [[nodiscard]] Status check() const { return mapped_ ? mapped_->check_mapped() : Status{}; }
+
  private:
   os::Memory memory_;
   std::optional<os::TensorSource> mapped_;

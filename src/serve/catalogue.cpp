@@ -42,6 +42,15 @@ bool is_current(const Card& card) {
 
 }  // namespace
 
+Error without_folder(Error error, const std::filesystem::path& file) {
+  const std::string folder = (file.parent_path() / "").string();
+  if (folder.empty()) return error;
+  for (std::size_t at = 0; (at = error.message.find(folder, at)) != std::string::npos;) {
+    error.message.erase(at, folder.size());
+  }
+  return error;
+}
+
 Catalogue::Catalogue(std::vector<std::filesystem::path> paths, store::Store store, std::size_t max_context)
     : paths_(std::move(paths)), store_(std::move(store)), max_context_(max_context) {}
 
@@ -74,9 +83,10 @@ Result<std::shared_ptr<const Card>> Catalogue::find(std::string_view name) {
     const auto card = cards_.find(wanted);
     if (card != cards_.end() && is_current(*card->second)) return card->second;
   }
-  WOOLLY_TRY(std::shared_ptr<const Card> card, read_card(wanted, file->second, max_context_));
+  auto card = read_card(wanted, file->second, max_context_);
+  if (!card) return without_folder(std::move(card).error(), file->second);
   const std::scoped_lock lock(mutex_);
-  return cards_[wanted] = std::move(card);
+  return cards_[wanted] = *std::move(card);
 }
 
 }  // namespace woolly::serve

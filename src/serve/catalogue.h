@@ -31,6 +31,9 @@ struct Card {
   std::filesystem::file_time_type modified;
 };
 
+/// `error`, whose message names the folder of `file` nowhere: where models lie is nobody's business who asks over a network.
+Error without_folder(Error error, const std::filesystem::path& file);
+
 /// Those that were named at the start and those of the store. Any thread may call.
 class Catalogue {
  public:

@@ -43,6 +43,7 @@ struct Loaded {
   std::vector<Job*> jobs;  ///< Of the turns.
   double keep_alive;
   bool must_go = false;
+  bool is_broken = false;  ///< Its file cannot be read any more; nothing runs on it.
   Clock::time_point idle_since = Clock::now();
 
   Loaded(std::shared_ptr<const Card> of, std::size_t chunk, double keep) : card(std::move(of)), control(chunk), keep_alive(keep) {}
@@ -289,11 +290,12 @@ class Scheduler::Impl {
     tell(job, [&] { job.listener->on_end(outcome); });
   }
 
-  void fail(Job& job, const Error& error) {
+  void fail(Job& job, Error error) {
     {
       const std::scoped_lock lock(mutex_);
       ++snapshot_.n_failed;
     }
+    error = without_folder(std::move(error), job.request.model->path);
     tell(job, [&] { job.listener->on_error(error); });
   }
 
@@ -326,7 +328,7 @@ class Scheduler::Impl {
       const Loaded& loaded = **at;
       const bool is_wanted = std::ranges::any_of(waiting_, [&](const auto& job) { return job->request.model == loaded.card; });
       const bool is_over = loaded.keep_alive >= 0 && expiry(loaded) <= now;
-      const bool goes = loaded.running.empty() && !is_wanted && (loaded.must_go || is_over);
+      const bool goes = loaded.running.empty() && (loaded.is_broken || (!is_wanted && (loaded.must_go || is_over)));
       at = goes ? drop(at) : std::next(at);
     }
   }
@@ -412,7 +414,7 @@ class Scheduler::Impl {
   /// nullptr too): with an error, or because loading was all.
   Loaded* ready_model(std::unique_ptr<Job>& job) {
     Loaded* loaded = find_loaded(job->request.model->name);
-    if (loaded != nullptr && loaded->card != job->request.model && loaded->running.empty()) {  // the file has changed
+    if (loaded != nullptr && (loaded->is_broken || loaded->card != job->request.model) && loaded->running.empty()) {  // the file has changed
       std::erase_if(models_, [&](const auto& other) { return other.get() == loaded; });
       set_kv_limit();
       loaded = nullptr;
@@ -552,6 +554,11 @@ class Scheduler::Impl {
           latest_progress_ = end;
         }
         pick_tokens(loaded, *logits);
+        return true;
+      }
+      if (logits.error().code == ErrorCode::kIo) {
+        loaded.is_broken = true;
+        for (auto at = loaded.running.begin(); at != loaded.running.end(); at = leave(loaded, at)) fail(**at, logits.error());
         return true;
       }
       // Memory is short: the oldest goes on.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -224,6 +225,39 @@ TEST(TensorSource, Open_TakesNamesThatAreAlmostOfAPartAsTheyAre) {
   const auto only = TensorSource::open(dir.write("m-00001-of-00001.gguf", "x"));
   ASSERT_TRUE(only);
   EXPECT_EQ(only->n_files(), 1u);
+}
+
+TEST(TensorSource, Mapped_IsZerosWhereTheFileWasCut) {
+  const TempDir dir;
+  const std::string page(65536, 'x');  // of every system's size, or several
+  const auto path = dir.write("m.gguf", page + page + page);
+  const auto source = TensorSource::open(path, Access::kMap);
+  const auto other = TensorSource::open(dir.write("other.gguf", page), Access::kMap);
+  ASSERT_TRUE(source);
+  const auto bytes = source->mapped(0);
+  EXPECT_EQ(bytes[0], std::byte{'x'});
+  EXPECT_TRUE(source->check_mapped());
+  std::filesystem::resize_file(path, page.size());
+  EXPECT_EQ(bytes[2 * page.size() + 5], std::byte{0});
+  const Status status = source->check_mapped();
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::kIo);
+  EXPECT_NE(status.error().message.find("m.gguf"), std::string::npos) << status.error().message;
+  EXPECT_EQ(bytes[page.size() + 5], std::byte{0});  // before the first one that was found
+  EXPECT_EQ(bytes[0], std::byte{'x'});
+  EXPECT_TRUE(other->check_mapped());
+}
+
+TEST(TensorSource, Mapped_OfNobodyStillEndsTheProcess) {
+  const TempDir dir;
+  const auto path = dir.write("m.gguf", std::string(65536, 'x'));
+  EXPECT_DEATH(
+      {
+        const auto source = TensorSource::open(path, Access::kMap);  // so that the handler is there
+        raise(SIGBUS);
+        _exit(0);
+      },
+      "");
 }
 
 }  // namespace

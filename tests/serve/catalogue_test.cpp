@@ -52,7 +52,9 @@ TEST(Catalogue, ReadsAFileAgainThatHasChanged) {
   ASSERT_TRUE(second);
   EXPECT_NE(first->get(), second->get());
   std::ofstream(path) << "nonsense";
-  EXPECT_EQ(catalogue.find("m").error().code, ErrorCode::kInvalidFile);
+  const Error error = catalogue.find("m").error();
+  EXPECT_EQ(error.code, ErrorCode::kInvalidFile);
+  EXPECT_TRUE(error.message.starts_with("m.gguf: ")) << error.message;
 }
 
 }  // namespace
