@@ -77,7 +77,11 @@ class ConnectionExchange final : public Exchange {
   ~ConnectionExchange() override {
     if (turn_->advance(Turn::State::kOpen, Turn::State::kComplete) ||
         turn_->advance(Turn::State::kBegun, Turn::State::kComplete)) {
-      post([](Connection& connection, const std::shared_ptr<Turn>& turn) { connection.abandon(turn); });
+      try {
+        post([](Connection& connection, const std::shared_ptr<Turn>& turn) { connection.abandon(turn); });
+      } catch (const std::exception&) {
+        // Out of memory: the connection ends with its client.
+      }
     }
   }
   ConnectionExchange(const ConnectionExchange&) = delete;

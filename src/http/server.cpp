@@ -99,6 +99,14 @@ class AsioServer final : public Server, public Hub {
   }
 
  private:
+  void refuse(Exchange& exchange) const {
+    try {
+      exchange.respond(service_.refuse(exchange.request(), 500, "the request could not be handled"));
+    } catch (const std::exception&) {
+      // Not even memory to say so is left.
+    }
+  }
+
   void run() {
     for (;;) {
       try {
@@ -155,7 +163,7 @@ class AsioServer final : public Server, public Hub {
       try {
         service_.handle(exchange);
       } catch (const std::exception&) {
-        exchange->respond(service_.refuse(exchange->request(), 500, "the request could not be handled"));
+        refuse(*exchange);
       }
     });
   }

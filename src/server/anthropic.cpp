@@ -183,7 +183,7 @@ std::string without_billing_header(std::string_view system) {
 }
 
 Result<Asked> read_message(const Services& services, const http::Request& request) {
-  WOOLLY_TRY(const Json body, parse_object(request.body));
+  WOOLLY_TRY(const Body body, parse_object(request.body));
   WOOLLY_CHECK(check_fields(body, kMessageFields));
   serve::GenerateRequest generation;
   generation.key = request.key;
@@ -209,7 +209,7 @@ void messages(const Services& services, std::shared_ptr<http::Exchange> exchange
 
 void count_tokens(const Services& services, std::shared_ptr<http::Exchange> exchange) {
   const auto count = [&]() -> Result<std::string> {
-    WOOLLY_TRY(const Json body, parse_object(exchange->request().body));
+    WOOLLY_TRY(const Body body, parse_object(exchange->request().body));
     WOOLLY_TRY(const Prompt prompt, read_prompt(services, body));
     return dump(Json::object({{"input_tokens", prompt.tokens.size()}}));
   };

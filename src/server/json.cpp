@@ -46,7 +46,7 @@ class Builder final : public nlohmann::json_sax<Json> {
   }
 
   /// Only one of them counts after a parse.
-  Json root;
+  Body root;
   std::string reason;
 
  private:
@@ -59,7 +59,7 @@ class Builder final : public nlohmann::json_sax<Json> {
   }
 
   Json& place(Json&& json) {
-    if (open_.empty()) return root = std::move(json);
+    if (open_.empty()) return root.Json::operator=(std::move(json));
     if (open_.back()->is_array()) {
       open_.back()->push_back(std::move(json));
       return open_.back()->back();
@@ -80,9 +80,20 @@ class Builder final : public nlohmann::json_sax<Json> {
   std::vector<Json*> open_;
 };
 
+/// Leaves nothing in a value, from its ends, so that no part of it that is destroyed has parts.
+void dismantle(Json& value) noexcept {
+  if (auto* array = value.get_ptr<Json::array_t*>()) {
+    for (; !array->empty(); array->pop_back()) dismantle(array->back());
+  } else if (auto* object = value.get_ptr<Json::object_t*>()) {
+    for (; !object->empty(); object->pop_back()) dismantle(object->back().second);
+  }
+}
+
 }  // namespace
 
-Result<Json> parse_object(std::string_view text) {
+Body::~Body() { dismantle(*this); }
+
+Result<Body> parse_object(std::string_view text) {
   Builder builder;
   if (!Json::sax_parse(text, &builder)) {
     return Error{ErrorCode::kInvalidArgument, fmt::format("the body: {}, allowed is a JSON object", builder.reason)};

@@ -40,7 +40,7 @@ constexpr Field kMessageFields[] = {not_supported("tool_calls")};
 
 /// A request's body, and the model that it is about.
 struct Read {
-  Json body;
+  Body body;
   std::shared_ptr<const serve::Card> card;
 };
 
@@ -66,17 +66,16 @@ Result<std::string> tokenize_answer(const Services& services, const http::Reques
   WOOLLY_TRY(const Read read, read_body(services, request, kTokenizeFields));
   const Tokenizer& tokenizer = *read.card->tokenizer;
   const bool with_pieces = get_bool(read.body, "with_pieces", false);
-  Json tokens = Json::array();
+  // Written as text: there may be millions.
+  std::string answer = "{\"tokens\":[";
   for (const TokenId token : tokenizer.encode(get_string(read.body, "content"),
                                               {.add_special = get_bool(read.body, "add_special", false),
                                                .parse_special = get_bool(read.body, "parse_special", true)})) {
-    if (with_pieces) {
-      tokens.push_back({{"id", token.value}, {"piece", piece_json(tokenizer.piece(token, true))}});
-    } else {
-      tokens.push_back(token.value);
-    }
+    if (answer.back() != '[') answer += ',';
+    answer += with_pieces ? dump({{"id", token.value}, {"piece", piece_json(tokenizer.piece(token, true))}})
+                          : std::to_string(token.value);
   }
-  return dump(Json::object({{"tokens", std::move(tokens)}}));
+  return answer + "]}";
 }
 
 Result<std::string> detokenize_answer(const Services& services, const http::Request& request) {

@@ -162,7 +162,7 @@ class LineForm final : public Form {
 
 /// A body whose common fields have been read.
 struct Read {
-  Json body;
+  Body body;
   Head head;
   serve::GenerateRequest request;
   std::optional<std::size_t> n_ctx;
@@ -170,7 +170,7 @@ struct Read {
 };
 
 Result<Read> read_common(const Services& services, const http::Request& request, std::span<const Field> own_fields) {
-  WOOLLY_TRY(Json body, parse_object(request.body));
+  WOOLLY_TRY(Body body, parse_object(request.body));
   WOOLLY_CHECK(check_fields(body, kCommonFields));
   WOOLLY_CHECK(check_fields(body, own_fields));
   Read read{};
@@ -178,8 +178,9 @@ Result<Read> read_common(const Services& services, const http::Request& request,
   read.request.key = request.key;
   read.request.sampling = {.temperature = 0.8F, .top_k = 40, .top_p = 0.9F};
   WOOLLY_TRY(read.request.keep_alive, read_keep_alive(body));
+  const Json none = Json::object();
   const Json* found = find(body, "options");
-  const Json options = found != nullptr ? *found : Json::object();
+  const Json& options = found != nullptr ? *found : none;
   WOOLLY_CHECK(check_fields(options, kOptionFields, "options."));
   WOOLLY_CHECK(read_sampling(options, read.request.sampling, "options."));
   WOOLLY_TRY(read.request.stops, read_stops(options, "stop", "options."));
@@ -315,7 +316,7 @@ void show(const Services& services, std::shared_ptr<http::Exchange> exchange) {
   static constexpr Field kFields[] = {
       {"model", FieldType::kString}, {"name", FieldType::kString}, {"verbose", FieldType::kBool}};
   const auto read = [&]() -> Result<std::string> {
-    WOOLLY_TRY(const Json body, parse_object(exchange->request().body));
+    WOOLLY_TRY(const Body body, parse_object(exchange->request().body));
     WOOLLY_CHECK(check_fields(body, kFields));
     const std::string model = get_string(body, "model");
     const std::string name = model.empty() ? get_string(body, "name") : model;  // the older name of the field

@@ -311,7 +311,7 @@ Status read_logit_bias(const Json& body, const Tokenizer& tokenizer, SamplingOpt
 
 /// A body whose common fields have been read.
 struct Read {
-  Json body;
+  Body body;
   Head head;
   serve::GenerateRequest first;  ///< Of all that is generated, but for the prompt.
   bool is_streamed;
@@ -319,7 +319,7 @@ struct Read {
 
 Result<Read> read_common(const Services& services, const http::Request& request, std::span<const Field> own_fields,
                          std::string_view id_prefix) {
-  WOOLLY_TRY(Json body, parse_object(request.body));
+  WOOLLY_TRY(Body body, parse_object(request.body));
   WOOLLY_CHECK(check_fields(body, kCommonFields));
   WOOLLY_CHECK(check_fields(body, own_fields));
   WOOLLY_TRY(auto card, find_model(services.catalogue, get_string(body, "model")));
@@ -358,7 +358,8 @@ void add_choices(std::vector<serve::GenerateRequest>& requests, serve::GenerateR
 Result<std::vector<std::vector<TokenId>>> read_prompts(const Json& body, const serve::Card& card, std::size_t n) {
   std::vector<std::vector<TokenId>> prompts;
   const Json* found = find(body, "prompt");
-  const Json prompt = found != nullptr ? *found : Json();
+  const Json none;
+  const Json& prompt = found != nullptr ? *found : none;
   const bool is_tokens = prompt.is_array() && !prompt.empty() && prompt[0].is_number();
   if (prompt.is_string() || is_tokens) {
     WOOLLY_TRY(auto tokens, is_tokens ? read_tokens(prompt, "prompt", *card.tokenizer)

@@ -15,6 +15,8 @@ namespace woolly::server {
 namespace {
 
 constexpr std::string_view kLatest = ":latest";
+/// More than a context holds, and few enough to be copied.
+constexpr std::size_t kMaxMessages = 20'000;
 
 /// Tokens that generation can go on from.
 Result<std::vector<TokenId>> encode(const Tokenizer& tokenizer, std::span<const TextPart> parts) {
@@ -112,6 +114,9 @@ Result<Json> read_messages(const Json& request, const MessageRules& rules) {
   static constexpr Field kFields[] = {{"role", FieldType::kString, kAnyNumber, true},
                                       {"reasoning_content", FieldType::kString}};
   const Json* messages = find(request, "messages");
+  if (messages != nullptr && messages->size() > kMaxMessages) {
+    return field_error("", "messages", fmt::format("{} messages", messages->size()), fmt::format("at most {}", kMaxMessages));
+  }
   Json read = Json::array();
   for (std::size_t i = 0; messages != nullptr && i < messages->size(); ++i) {
     const Json& message = (*messages)[i];
