@@ -20,6 +20,7 @@
 #include "cli/version.h"
 #include "http/access.h"
 #include "http/server.h"
+#include "os/process.h"
 #include "os/standard_streams.h"
 #include "os/termination.h"
 #include "os/thread_pool.h"
@@ -99,6 +100,7 @@ std::string url_of(const http::Server& server) {
 
 Status serve(const ServeOptions& options) {
   os::Termination termination;
+  os::raise_file_limit();
   http::AccessOptions access_options = options.access;
   access_options.bound_host = options.server.host;
   WOOLLY_TRY(access_options.keys, keys_of(options));

@@ -31,6 +31,7 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
+  [[nodiscard]] pid_t id() const { return id_; }
   void interrupt() const;
   void terminate() const;
   /// As Outcome::status.

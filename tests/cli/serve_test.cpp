@@ -1,67 +1,9 @@
-#include <chrono>
-#include <fstream>
 #include <sstream>
-#include <thread>
 
-#include "cli/program.h"
-#include "support/http_client.h"
+#include "cli/server.h"
 
 namespace woolly::test {
 namespace {
-
-/// A server that listens, on a port that the system chose.
-class Server {
- public:
-  /// `command` is a whole command line without a port, for the shell.
-  explicit Server(const std::string& command) : process_(start(command)) {
-    // Within half a minute, as with a sanitizer on a busy machine.
-    for (int i = 0; i < 3000 && port_ == 0; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-      std::ifstream file("out");
-      std::string line;
-      if (!std::getline(file, line) || file.eof()) continue;
-      address_ = line;
-      port_ = static_cast<std::uint16_t>(std::atoi(line.substr(line.rfind(':') + 1).c_str()));
-    }
-    EXPECT_NE(port_, 0) << command;
-  }
-
-  [[nodiscard]] std::uint16_t port() const { return port_; }
-  [[nodiscard]] const std::string& address() const { return address_; }  ///< The line that said it.
-
-  [[nodiscard]] HttpAnswer get(const std::string& path, const std::string& header = "") const {
-    const std::string line = header.empty() ? "" : header + "\r\n";
-    HttpClient client(port_);
-    client.send("GET " + path + " HTTP/1.1\r\nHost: localhost\r\n" + line + "Connection: close\r\n\r\n");
-    return client.receive();
-  }
-  [[nodiscard]] HttpAnswer post(const std::string& path, const std::string& body) const {
-    HttpClient client(port_);
-    client.send(post_text(path, body));
-    return client.receive();
-  }
-  static std::string post_text(const std::string& path, const std::string& body) {
-    return "POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(body.size()) +
-           "\r\n\r\n" + body;
-  }
-
-  void interrupt() const { process_.interrupt(); }
-  void terminate() const { process_.terminate(); }
-  int wait() { return process_.wait(); }
-
- private:
-  static Process start(const std::string& command) {
-    std::filesystem::remove("out");  // of the server before
-    return {{"sh", "-c", "exec " + command + " --port 0"}, "/dev/null", "out", "err"};
-  }
-
-  Process process_;
-  std::string address_;
-  std::uint16_t port_ = 0;
-};
-
-constexpr const char* kCompletion =
-    R"({"model":"smollm2-135m","prompt":"Once upon a time","max_tokens":8,"temperature":0})";
 
 class ServeTest : public CliTest {};
 
@@ -131,7 +73,7 @@ TEST_F(ServeTest, Serve_CutsAStreamAtTheDeadline) {
   std::string prompts = R"("Once upon a time")";
   for (int i = 0; i < 60; ++i) prompts += R"(,"Once upon a time")";
   client.send(Server::post_text("/v1/completions", R"({"model":"smollm2-135m","prompt":[)" + prompts +
-                                                       R"(],"max_tokens":400,"ignore_eos":true,"stream":true})"));
+                                                       R"(],"max_tokens":400,"logit_bias":{"1":-100,"2":-100},"stream":true})"));
   while (server.get("/metrics").body.find("\nwoolly_requests_total 0\n") != std::string::npos) {
   }
   server.terminate();
