@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <limits>
 #include <optional>
 #include <string>
@@ -188,6 +189,14 @@ std::vector<CpuId> allowed_cpus(const std::filesystem::path& root) {
   return parse_cpu_list(read_text(root / "sys/devices/system/cpu/online"));
 }
 
+/// Without the efficiency cores of Intel's processors that have both kinds: all threads wait for the slowest at a barrier.
+std::vector<CpuId> performance_cpus(const std::filesystem::path& root, std::vector<CpuId> cpus) {
+  const auto fast = parse_cpu_list(read_text(root / "sys/devices/cpu_core/cpus"));
+  std::vector<CpuId> both;
+  std::ranges::set_intersection(cpus, fast, std::back_inserter(both));
+  return both.empty() ? cpus : both;
+}
+
 /// How many distinct cores `cpus` (ascending) lie on: a CPU counts unless an SMT sibling before it has counted.
 std::size_t count_cores(const std::filesystem::path& root, const std::vector<CpuId>& cpus) {
   std::size_t n_cores = 0;
@@ -279,7 +288,7 @@ const CpuFeatures& cpu() {
 }
 
 std::size_t default_thread_count(const std::filesystem::path& root) {
-  return limit_to_quota(count_cores(root, allowed_cpus(root)), cgroup_quota(root));
+  return limit_to_quota(count_cores(root, performance_cpus(root, allowed_cpus(root))), cgroup_quota(root));
 }
 
 std::size_t max_running_threads(const std::filesystem::path& root) {

@@ -24,8 +24,8 @@ struct CpuFeatures {
 /// Detected on the first call; any thread.
 const CpuFeatures& cpu();
 
-/// How many threads inference should use: the cores in the affinity mask, SMT siblings counted once, no more than the
-/// CPU quota of the cgroup and of those above it, rounded up (v1 and v2), at least 1. What cannot be read does not
+/// How many threads inference should use: the cores in the affinity mask, SMT siblings counted once, of processors with two
+/// kinds of cores those that are made for speed (if the mask has any), no more than the CPU quota of the cgroup and of those above it, rounded up (v1 and v2), at least 1. What cannot be read does not
 /// limit. `root` stands for "/" so that tests can show other machines; there a file `root`/affinity, a list such as
 /// "0-3,8", or else the CPUs that are online, stand for the affinity mask.
 std::size_t default_thread_count(const std::filesystem::path& root = "/");

@@ -70,6 +70,39 @@ TEST(DefaultThreadCount, CountsSmtSiblingsOnce) {
   EXPECT_EQ(max_running_threads(Machine(laptop()).root()), 8u);
 }
 
+/// Eight performance cores of two threads and sixteen efficiency cores, as of 2023.
+std::map<std::string, std::string> hybrid() {
+  std::map<std::string, std::string> files{{kOnline, "0-31\n"},
+                                           {"sys/devices/cpu_core/cpus", "0-15\n"},
+                                           {"sys/devices/cpu_atom/cpus", "16-31\n"}};
+  for (int cpu = 0; cpu < 32; ++cpu) {
+    const int first = cpu / 2 * 2;
+    files[topology(cpu, "core_cpus_list")] =
+        cpu < 16 ? std::to_string(first) + "-" + std::to_string(first + 1) : std::to_string(cpu);
+  }
+  return files;
+}
+
+TEST(DefaultThreadCount, LeavesEfficiencyCoresOutUnlessThereAreNoOthers) {
+  EXPECT_EQ(threads(hybrid()), 8u);
+  auto files = hybrid();
+  files["affinity"] = "14-19";
+  EXPECT_EQ(threads(files), 1u);
+  files["affinity"] = "16-19";
+  EXPECT_EQ(threads(files), 4u);
+}
+
+TEST(DefaultThreadCount, CountsTheCoresOfTwoSockets) {
+  std::map<std::string, std::string> files{{kOnline, "0-191\n"}, {kMembership, "0::/\n"}};
+  for (int cpu = 0; cpu < 192; ++cpu) {  // 48 cores of two threads in each; the siblings are CPU n and n + 96
+    files[topology(cpu, "core_cpus_list")] = std::to_string(cpu % 96) + "," + std::to_string(cpu % 96 + 96) + "\n";
+  }
+  EXPECT_EQ(threads(files), 96u);
+  EXPECT_EQ(max_running_threads(Machine(files).root()), 192u);
+  files["affinity"] = "0-47,96-143";  // one socket
+  EXPECT_EQ(threads(files), 48u);
+}
+
 TEST(DefaultThreadCount, ReadsTheOlderNameOfTheSiblings) {
   EXPECT_EQ(threads({{kOnline, "0-1"},
                      {topology(0, "thread_siblings_list"), "0-1"},
