@@ -27,7 +27,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/kernel_table.h"
+#include "kernels/matmul_kernel.h"
 #include "quant/dtype.h"
 #include "quant/flat.h"
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/impl/exp.inl.h"
-#include "kernels/kernel_table.h"
+#include "kernels/attention_kernel.h"
 
 namespace woolly::kernels::WOOLLY_ISA {
 namespace {

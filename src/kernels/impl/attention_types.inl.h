@@ -3,7 +3,7 @@
 
 #include "kernels/impl/exp.inl.h"
 #include "kernels/impl/lanes.inl.h"
-#include "kernels/kernel_table.h"
+#include "kernels/attention_kernel.h"
 
 namespace woolly::kernels::WOOLLY_ISA {
 namespace {

@@ -15,7 +15,7 @@
 
 #include "kernels/impl/even_groups.inl.h"
 #include "kernels/impl/unpack.inl.h"
-#include "kernels/kernel_table.h"
+#include "kernels/matmul_kernel.h"
 #if defined(WOOLLY_ISA_AMX)
 #include "kernels/impl/matmul_tiles.inl.h"
 #elif WOOLLY_HAS_BF16

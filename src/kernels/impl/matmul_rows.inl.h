@@ -8,7 +8,7 @@
 #include "kernels/impl/matmul.inl.h"
 #include "kernels/impl/pack.inl.h"
 #include "kernels/impl/unpack.inl.h"
-#include "kernels/kernel_table.h"
+#include "kernels/matmul_kernel.h"
 
 namespace woolly::kernels::WOOLLY_ISA {
 namespace {

@@ -15,7 +15,7 @@
 
 #include "kernels/impl/even_groups.inl.h"
 #include "kernels/impl/unpack.inl.h"
-#include "kernels/kernel_table.h"
+#include "kernels/matmul_kernel.h"
 #include "simd/tiles_amx.h"
 
 namespace woolly::kernels::WOOLLY_ISA {

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "kernels/impl/unpack.inl.h"
-#include "kernels/kernel_table.h"
+#include "kernels/matmul_kernel.h"
 #include "kernels/panel_format.h"
 #include "simd/vec.h"
 

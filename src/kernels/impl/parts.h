@@ -1,7 +1,12 @@
 // The parts of one instruction set's table, each from its own translation unit.
 #pragma once
 
-#include "kernels/kernel_table.h"
+#include "kernels/attention_kernel.h"
+#include "kernels/matmul_kernel.h"
+
+namespace woolly::kernels {
+struct KernelTable;
+}
 
 /// The set whose kernels of integers this one takes: as a rule its own.
 namespace woolly::kernels::WOOLLY_INTEGER_ISA {

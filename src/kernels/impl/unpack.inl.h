@@ -3,7 +3,7 @@
 // panel_format.h.
 #pragma once
 
-#include "kernels/kernel_table.h"
+#include "kernels/matmul_kernel.h"
 #include "kernels/panel_format.h"
 #include "quant/blocks.h"
 #include "simd/vec.h"
