@@ -28,7 +28,7 @@ Result<model::Spec> read_lfm2_spec(const gguf::Metadata& metadata) {
 }
 
 void build_lfm2(plan::GraphBuilder& graph) {
-  build_transformer(graph, {.qk_norm = QkNorm::kHeads, .recur = convolution, .output_norm = "token_embd_norm"});
+  build_transformer(graph, {.qk_norm = QkNorm::kHeads, .mix = convolution, .output_norm = "token_embd_norm"});
 }
 
 }  // namespace woolly::arch

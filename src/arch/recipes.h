@@ -35,5 +35,7 @@ Result<model::Spec> read_gpt_oss_spec(const gguf::Metadata& metadata);
 void build_gpt_oss(plan::GraphBuilder& graph);
 Result<model::Spec> read_lfm2_spec(const gguf::Metadata& metadata);
 void build_lfm2(plan::GraphBuilder& graph);
+Result<model::Spec> read_deepseek2_spec(const gguf::Metadata& metadata);
+void build_deepseek2(plan::GraphBuilder& graph);
 
 }  // namespace woolly::arch

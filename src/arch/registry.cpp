@@ -23,6 +23,7 @@ constexpr Architecture kArchitectures[] = {
     {"smollm3", read_smollm3_spec, build_smollm3},
     {"gpt-oss", read_gpt_oss_spec, build_gpt_oss},
     {"lfm2", read_lfm2_spec, build_lfm2},
+    {"deepseek2", read_deepseek2_spec, build_deepseek2},
 };
 
 }  // namespace

@@ -22,8 +22,8 @@ class Layer {
       : graph_(graph), spec_(graph.spec()), traits_(traits), index_(index), x_(x), branch_(branch) {}
 
   void mix() {
-    const bool is_recurrent = !spec_.is_recurrent.empty() && spec_.is_recurrent[index_];
-    const Mixed mixed = is_recurrent ? traits_.recur(graph_, name(""), x_, *pre_norm("attn_norm")) : attention();
+    const bool attends = traits_.mix == nullptr || (!spec_.is_recurrent.empty() && !spec_.is_recurrent[index_]);
+    const Mixed mixed = attends ? attention() : traits_.mix(graph_, name(""), x_, *pre_norm("attn_norm"));
     if (index_ + 1 == spec_.n_layers) graph_.select_rows({x_, mixed.out});
     add_to_residual(mixed.projection, mixed.out, "post_attention_norm",
                     {.name = name(mixed.projection),
@@ -33,7 +33,7 @@ class Layer {
   }
 
   void feed_forward() {
-    if (spec_.experts.n > 0) return experts();
+    if (spec_.experts.n > 0 && index_ >= spec_.experts.first_layer) return experts();
     const BufferId hidden = gate_and_up("", spec_.ffn_dim);
     add_to_residual("down", hidden, "post_ffw_norm", down(""));
   }
@@ -41,13 +41,17 @@ class Layer {
  private:
   Mixed attention() {
     const BufferId qkv = project_qkv();
-    plan::Attend attend{.qkv = qkv, .out = graph_.buffer("attn", q_rows())};
+    const BufferId queries = graph_.part(qkv, 0, q_rows()), keys = graph_.part(qkv, q_rows(), k_rows());
+    plan::Attend attend{.queries = queries,
+                        .keys = keys,
+                        .values = graph_.part(qkv, q_rows() + k_rows(), v_rows()),
+                        .out = graph_.buffer("attn", std::uint64_t{spec_.n_heads} * spec_.value_dim)};
     if (traits_.qk_norm == QkNorm::kHeads) {
       attend.query_norm = norm("attn_q_norm", spec_.head_dim);
       attend.key_norm = norm("attn_k_norm", spec_.head_dim);
     } else if (traits_.qk_norm == QkNorm::kRows) {
-      graph_.normalize(name("attn_q_norm"), {qkv, qkv, 0, q_rows(), norm("attn_q_norm", q_rows()), false});
-      graph_.normalize(name("attn_k_norm"), {qkv, qkv, q_rows(), kv_rows(), norm("attn_k_norm", kv_rows()), false});
+      graph_.normalize(name("attn_q_norm"), {queries, queries, norm("attn_q_norm", q_rows())});
+      graph_.normalize(name("attn_k_norm"), {keys, keys, norm("attn_k_norm", k_rows())});
     }
     const bool is_windowed = !spec_.is_windowed.empty() && spec_.is_windowed[index_];
     if (is_windowed) attend.window = spec_.window;
@@ -69,6 +73,8 @@ class Layer {
                     .gate = name("ffn_gate_exps"),
                     .up = name("ffn_up_exps"),
                     .down = name("ffn_down_exps"),
+                    .gate_and_up = traits_.may_have_gate_and_up ? name("ffn_gate_up_exps") : "",
+                    .selection_bias = traits_.has_selection_bias ? name("exp_probs_b") : "",
                     .may_have_scale = traits_.has_ffn_scale,
                     .may_have_bias = traits_.has_expert_bias,
                     .epilogue = traits_.gate},
@@ -77,15 +83,15 @@ class Layer {
   }
 
   BufferId project_qkv() {
-    const BufferId qkv = graph_.buffer("qkv", q_rows() + 2 * kv_rows());
+    const BufferId qkv = graph_.buffer("qkv", q_rows() + k_rows() + v_rows());
     const auto part = [&](std::string_view of, std::uint64_t n_rows) {
       return ProjectionSpec{.name = name(of), .n_rows = n_rows, .may_have_bias = true, .scale = ScaleOrder::kBeforeBias};
     };
     std::vector<ProjectionSpec> parts;
     if (graph_.has_tensor(name("attn_qkv.weight"))) {
-      parts = {part("attn_qkv", q_rows() + 2 * kv_rows())};
+      parts = {part("attn_qkv", q_rows() + k_rows() + v_rows())};
     } else {
-      parts = {part("attn_q", q_rows()), part("attn_k", kv_rows()), part("attn_v", kv_rows())};
+      parts = {part("attn_q", q_rows()), part("attn_k", k_rows()), part("attn_v", v_rows())};
     }
     graph_.linear(name("qkv"), x_, pre_norm("attn_norm"), parts, Epilogue::kStore, qkv);
     return qkv;
@@ -117,12 +123,13 @@ class Layer {
     const bool has_norm = traits_.has_post_norms && !post_norm.empty();
     graph_.linear(name(step), in, {}, {projection}, has_norm ? Epilogue::kStore : Epilogue::kAdd, has_norm ? branch_ : x_);
     if (!has_norm) return;
-    graph_.normalize(name(post_norm), {branch_, x_, 0, spec_.hidden_dim, norm(post_norm, spec_.hidden_dim), true});
+    graph_.normalize(name(post_norm), {branch_, x_, norm(post_norm, spec_.hidden_dim), true});
   }
 
   [[nodiscard]] std::string name(std::string_view part) const { return fmt::format("blk.{}.{}", index_, part); }
   [[nodiscard]] std::uint64_t q_rows() const { return std::uint64_t{spec_.n_heads} * spec_.head_dim; }
-  [[nodiscard]] std::uint64_t kv_rows() const { return std::uint64_t{spec_.n_kv_heads} * spec_.head_dim; }
+  [[nodiscard]] std::uint64_t k_rows() const { return std::uint64_t{spec_.n_kv_heads} * spec_.head_dim; }
+  [[nodiscard]] std::uint64_t v_rows() const { return std::uint64_t{spec_.n_kv_heads} * spec_.value_dim; }
   Norm norm(std::string_view of, std::uint64_t n) {
     return {graph_.vector(name(fmt::format("{}.weight", of)), n), spec_.norm_eps};
   }

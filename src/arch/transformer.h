@@ -34,8 +34,11 @@ struct TransformerTraits {
   bool has_sinks = false;
   bool has_expert_bias = false;
   bool has_shared_expert = false;  ///< Spec::experts.shared_ffn_dim is looked at.
-  /// Writes what stands in place of attention in the layers that Spec::is_recurrent names, of the norm of `x`.
-  Mixed (*recur)(plan::GraphBuilder& graph, const std::string& layer, plan::BufferId x, plan::Norm norm) = nullptr;
+  bool may_have_gate_and_up = false;  ///< `ffn_gate_up_exps` in place of two tensors.
+  bool has_selection_bias = false; ///< `exp_probs_b.bias`, if the file has it.
+  /// Writes what stands in place of attention, of the norm of `x`: in the layers that Spec::is_recurrent names, in all where
+  /// it is empty.
+  Mixed (*mix)(plan::GraphBuilder& graph, const std::string& layer, plan::BufferId x, plan::Norm norm) = nullptr;
   std::string_view output_norm = "output_norm";
 };
 

@@ -121,7 +121,7 @@ class AttentionBench {
       if (kernels == nullptr) return refuse(type);
       for (const std::size_t head_dim : options_.head_dims) {
         for (const std::size_t n_keys : options_.keys) {
-          caches_.push_back({{kernels, kLayers, kKvHeads, head_dim}, n_keys});
+          caches_.push_back({{kernels, kLayers, kKvHeads, head_dim, head_dim}, n_keys});
         }
       }
     }

@@ -22,10 +22,6 @@ double quantile(const std::vector<double>& sorted, double share) {
   return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
 }
 
-exec::KvLayout layout_of(const plan::Plan& plan, KvType kv_type) {
-  return {&kv_kernels(*plan.kernels, kv_type), plan.spec.n_layers, plan.spec.n_kv_heads, plan.spec.head_dim};
-}
-
 }  // namespace
 
 std::string Test::name() const {
@@ -57,6 +53,9 @@ ModelWork work_of(const Model& model, KvType kv_type) {
     if (const auto* linear = std::get_if<plan::Linear>(&step.op)) {
       for (const plan::Projection& projection : linear->projections) add(projection.matrix, 1);
     }
+    if (const auto* heads = std::get_if<plan::LinearHeads>(&step.op)) {
+      add(heads->matrices, plan.matrices[heads->matrices.index].n);
+    }
     if (const auto* route = std::get_if<plan::Route>(&step.op)) add(route->router, 1);
     if (const auto* experts = std::get_if<plan::ExpertsUp>(&step.op)) {
       add(experts->gate.matrix, n_used);
@@ -64,7 +63,7 @@ ModelWork work_of(const Model& model, KvType kv_type) {
     }
     if (const auto* experts = std::get_if<plan::ExpertsDown>(&step.op)) add(experts->down.matrix, n_used);
   }
-  const exec::KvLayout layout = layout_of(plan, kv_type);
+  const exec::KvLayout layout = kv_layout(plan, kv_type);
   work.cache_bytes_per_position =
       layout.n_layers * layout.n_kv_heads * (layout.key_bytes() + layout.value_bytes()) / kernels::kKvBlock;
   return work;

@@ -63,6 +63,11 @@ class StepWork {
       to.bytes += n_runs_ * matrix.bytes();
     }
   }
+  void add(const plan::LinearHeads& op, StepProfile& to) const {
+    const plan::PackedMatrix& matrices = plan_.matrices[op.matrices.index];
+    operations_of(matrices.kernel->act, to) += n_rows_ * 2 * matrices.n * matrices.n_rows * matrices.n_cols;
+    to.bytes += n_runs_ * matrices.bytes();
+  }
   void add(const plan::Route& op, StepProfile& to) const {
     const plan::PackedMatrix& router = plan_.matrices[op.router.index];
     operations_of(router.kernel->act, to) += n_rows_ * 2 * router.n_rows * router.n_cols;
@@ -83,7 +88,7 @@ class StepWork {
   void add(const plan::Attend&, StepProfile& to) const {
     to.bytes += work_.n_positions * (layout_.n_kv_heads * (layout_.key_bytes() + layout_.value_bytes()) / kernels::kKvBlock);
     // A product with a key and one with a value for each head and dimension.
-    to.float_operations += work_.n_pairs * 4 * plan_.spec.n_heads * plan_.spec.head_dim;
+    to.float_operations += work_.n_pairs * 2 * plan_.spec.n_heads * (plan_.spec.head_dim + plan_.spec.value_dim);
   }
   void add(const plan::Convolve&, StepProfile&) const {}
   void add(const plan::Normalize&, StepProfile&) const {}

@@ -127,7 +127,7 @@ const kernels::KvKernels& kv_kernels(const kernels::KernelTable& table, KvType t
 
 exec::KvLayout kv_layout(const plan::Plan& plan, KvType type) {
   return {&kv_kernels(*plan.kernels, type), plan.n_kv_layers, plan.spec.n_kv_heads, plan.spec.head_dim,
-          static_cast<std::size_t>(plan.state_floats)};
+          plan.spec.value_dim, static_cast<std::size_t>(plan.state_floats)};
 }
 
 Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> model, const SessionOptions& options) {

@@ -23,9 +23,17 @@ class Binder {
     return bound;
   }
 
+  BoundStep operator()(const plan::LinearHeads& op) const {
+    return BoundLinearHeads{{buffer(op.in), {}, plan::act_formats(plan_, op)},
+                            matrix(op.matrices),
+                            static_cast<std::size_t>(plan_.matrices[op.matrices.index].n),
+                            buffer(op.out)};
+  }
+
   BoundStep operator()(const plan::Attend& op) const {
-    return BoundAttend{buffer(op.qkv), buffer(op.out), op.layer, norm(op.query_norm), norm(op.key_norm), op.rotation,
-                       op.window == 0 ? 0xFFFFFFFF : op.window, vector(op.sinks)};
+    return BoundAttend{buffer(op.queries), buffer(op.keys), buffer(op.values), buffer(op.out), op.layer, norm(op.query_norm), norm(op.key_norm), op.rotation,
+                       op.window == 0 ? 0xFFFFFFFF : op.window, vector(op.sinks),
+                       op.shared_key ? std::optional(buffer(*op.shared_key)) : std::nullopt};
   }
 
   BoundStep operator()(const plan::Convolve& op) const {
@@ -33,16 +41,16 @@ class Binder {
   }
 
   BoundStep operator()(const plan::Normalize& op) const {
-    return BoundNormalize{buffer(op.in), buffer(op.out), op.column, op.width, *norm(op.norm), op.adds};
+    return BoundNormalize{buffer(op.in), buffer(op.out), *norm(op.norm), op.adds};
   }
 
   BoundStep operator()(const plan::Route& op) const {
     return BoundRoute{{buffer(op.in), norm(op.norm), plan::act_formats(plan_, op)}, matrix(op.router), vector(op.bias),
-                      buffer(op.out)};
+                      vector(op.selection_bias), buffer(op.out)};
   }
 
   BoundStep operator()(const plan::ExpertsUp& op) const {
-    return BoundExpertsUp{buffer(op.logits), plan::act_formats(plan_, op), experts(op.gate), experts(op.up),
+    return BoundExpertsUp{buffer(op.logits), vector(op.selection_bias), plan::act_formats(plan_, op), experts(op.gate), experts(op.up),
                           op.epilogue, buffer(op.out)};
   }
 

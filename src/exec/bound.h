@@ -66,13 +66,21 @@ struct BoundLinear {
   float soft_cap;
 };
 
+struct BoundLinearHeads {
+  BoundInput in;  ///< Without a norm.
+  BoundMatrix matrices;
+  std::size_t n_heads;
+  BoundBuffer out;
+};
+
 struct BoundAttend {
-  BoundBuffer qkv, out;
+  BoundBuffer queries, keys, values, out;
   std::size_t layer;
   std::optional<BoundNorm> query_norm, key_norm;
   plan::Rotation rotation;
   std::uint32_t window;  ///< At least 1.
   const float* sinks;    ///< [n_heads]; nullptr: none.
+  std::optional<BoundBuffer> shared_key;
 };
 
 struct BoundConvolve {
@@ -84,7 +92,6 @@ struct BoundConvolve {
 
 struct BoundNormalize {
   BoundBuffer in, out;
-  std::size_t column, width;
   BoundNorm norm;
   bool adds;
 };
@@ -98,12 +105,14 @@ struct BoundExperts {
 struct BoundRoute {
   BoundInput in;
   BoundMatrix router;
-  const float* bias;  ///< nullptr: none.
+  const float* bias;            ///< nullptr: none.
+  const float* selection_bias;  ///< nullptr: none.
   BoundBuffer out;
 };
 
 struct BoundExpertsUp {
   BoundBuffer logits;
+  const float* selection_bias;
   unsigned act_formats;  ///< Of those that Route prepared, what gate and up read.
   BoundExperts gate, up;
   plan::Epilogue epilogue;
@@ -120,8 +129,8 @@ struct BoundSelectRows {
   std::vector<BoundBuffer> buffers;
 };
 
-using BoundStep = std::variant<BoundEmbed, BoundLinear, BoundAttend, BoundConvolve, BoundNormalize, BoundRoute,
-                               BoundExpertsUp, BoundExpertsDown, BoundSelectRows>;
+using BoundStep = std::variant<BoundEmbed, BoundLinear, BoundLinearHeads, BoundAttend, BoundConvolve, BoundNormalize,
+                               BoundRoute, BoundExpertsUp, BoundExpertsDown, BoundSelectRows>;
 
 /// Binds `plan` to its weights and to a workspace that `layout` fits. All are borrowed.
 std::vector<BoundStep> bind(const plan::Plan& plan, const pack::Weights& weights, const plan::WorkspaceLayout& layout,

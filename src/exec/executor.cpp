@@ -25,6 +25,8 @@ using kernels::kPanelRows;
 /// Up to this many rows each thread prepares the input of a linear step for itself: norm and quantization of a row cost
 /// less than the barrier that sharing them would need.
 constexpr std::size_t kRedundantRows = 1;
+/// Rows that a thread multiplies by the matrix of one head at once: all columns that kernels profit from.
+constexpr std::size_t kHeadRows = 64;
 
 /// The columns that matrix kernels read, by format.
 struct Columns {
@@ -46,6 +48,8 @@ struct Scratch {
   std::byte* row;        ///< One row of the embedding table in file layout.
   std::uint8_t* panel;   ///< Where rows of a mapped file are packed to; the largest panel fits.
   Inputs inputs;         ///< Of kRedundantRows rows.
+  std::byte* head_activations;  ///< Of kHeadRows rows.
+  ActColumn head_columns[kernels::kActFormats][kHeadRows];
 };
 
 }  // namespace
@@ -62,6 +66,7 @@ struct Executor::State {
   std::vector<BoundStep> steps;
   ActLayout act{};         ///< Of a row of any linear step's input.
   ActLayout expert_act{};  ///< Of what the experts' second matrices read.
+  ActLayout head_act{};    ///< Of what a matrix of a head reads.
   Inputs shared{};         ///< Of all rows.
   /// Of one rotary embedding.
   struct Turning {
@@ -338,6 +343,38 @@ struct Executor::State::Walk {
     barrier();
   }
 
+  /// A thread has one head of some rows at a time, and makes their input ready for itself.
+  void operator()(const BoundLinearHeads& op) {
+    const std::size_t n_cols = op.matrices.n_cols, in_width = op.in.buffer.width / op.n_heads;
+    const std::size_t n_out = op.matrices.n_rows, out_width = op.out.width / op.n_heads;
+    for (std::size_t row = 0; counts_inputs() && row < n_rows; ++row) {
+      for (std::size_t head = 0; head < op.n_heads; ++head) s.squares->add(step, head, op.in.buffer.row(row) + head * in_width);
+    }
+    const Columns columns{{mine.head_columns[0], mine.head_columns[1], mine.head_columns[2], mine.head_columns[3]}};
+    const std::size_t of_head = base::ceil_div(n_rows, kHeadRows), n_units = op.n_heads * of_head;
+    ChunkQueue::Round units = chunks(n_units);
+    for (std::size_t unit = units.next(); unit < n_units; unit = units.next()) {
+      const std::size_t head = unit / of_head, first = unit % of_head * kHeadRows, n = std::min(kHeadRows, n_rows - first);
+      for (std::size_t i = 0; i < n; ++i) {
+        const float* in = op.in.buffer.row(first + i) + head * in_width;
+        const ActLayout::Row arrays = s.head_act.row(mine.head_activations + i * s.head_act.row_bytes());
+        prepare(op.in, in, n_cols, arrays, columns, i);
+        std::memcpy(op.out.row(first + i) + head * out_width + n_out, in + n_cols, (in_width - n_cols) * sizeof(float));
+      }
+      watch.lap(Phase::kPrepare);
+      for (std::size_t panel = 0; panel < op.matrices.n_panels; ++panel) {
+        multiply(op.matrices, head, panel, columns_for(op.matrices, columns), n, mine.tiles[0]);
+        watch.lap(Phase::kKernel);
+        for (std::size_t i = 0; i < n; ++i) {
+          std::memcpy(op.out.row(first + i) + head * out_width + panel * kPanelRows, mine.tiles[0] + i * kPanelRows,
+                      op.matrices.rows_of(panel) * sizeof(float));
+        }
+        watch.lap(Phase::kEpilogue);
+      }
+    }
+    barrier();
+  }
+
   /// Rotates queries and key of one row and key-value head and appends key and value to the cache.
   void append(const BoundAttend& op, std::size_t row, std::size_t kv_head) const {
     const model::Spec& spec = s.plan.spec;
@@ -347,18 +384,22 @@ struct Executor::State::Walk {
       const auto& turning = s.turnings[static_cast<std::size_t>(op.rotation)];
       const std::size_t n_rot = turning.rope->n_rot;
       const bool is_adjacent = turning.rope->pairs == model::RopePairs::kAdjacent;
-      (is_adjacent ? s.table.rope_adjacent : s.table.rope_halves)(head, turning.angles + row * n_rot, n_rot);
+      (is_adjacent ? s.table.rope_adjacent : s.table.rope_halves)(head + turning.rope->first, turning.angles + row * n_rot, n_rot);
     };
     const std::size_t position = s.positions[row];
     const float temperature = model::attention_temperature(spec.attention_temperature, s.positions[row]);
-    float* queries = op.qkv.row(row) + kv_head * group * head_dim;
-    float* key = op.qkv.row(row) + (spec.n_heads + kv_head) * head_dim;
-    const float* value = op.qkv.row(row) + (spec.n_heads + spec.n_kv_heads + kv_head) * head_dim;
+    float* queries = op.queries.row(row) + kv_head * group * head_dim;
+    float* key = op.keys.row(row) + kv_head * head_dim;
+    const float* value = op.values.row(row) + kv_head * spec.value_dim;
     for (std::size_t g = 0; g < group; ++g) {
       float* query = queries + g * head_dim;
       if (op.query_norm) s.table.rms_norm(query, op.query_norm->weight, op.query_norm->eps, head_dim, query);
       rotate(query);
       if (temperature != 1.0F) s.table.affine(query, temperature, nullptr, head_dim, query);
+    }
+    if (op.shared_key) {
+      const std::size_t n = op.shared_key->width;
+      std::memcpy(key + head_dim - n, op.shared_key->row(row), n * sizeof(float));
     }
     if (op.key_norm) s.table.rms_norm(key, op.key_norm->weight, op.key_norm->eps, head_dim, key);
     rotate(key);
@@ -366,7 +407,7 @@ struct Executor::State::Walk {
     std::uint8_t* block = s.batch->slices[s.slice_of[row]].sequence->block_of(position);
     const std::size_t slot = position % kernels::kKvBlock;
     s.kv.kernels->store_key(key, head_dim, slot, block + s.kv.key_offset(op.layer, kv_head));
-    s.kv.kernels->store_value(value, head_dim, slot, block + s.kv.value_offset(op.layer, kv_head));
+    s.kv.kernels->store_value(value, spec.value_dim, slot, block + s.kv.value_offset(op.layer, kv_head));
   }
 
   /// Attention of queries [first, end) of one key-value head; query i is row i / group of `slice`, head i % group.
@@ -381,8 +422,8 @@ struct Executor::State::Walk {
       const std::size_t n = std::min(end - at, kernels::kMaxQueries);
       for (std::size_t i = 0; i < n; ++i) {
         const std::size_t row = slice.first_row + (at + i) / group, head = kv_head * group + (at + i) % group;
-        queries[i] = op.qkv.row(row) + head * head_dim;
-        outputs[i] = op.out.row(row) + head * head_dim;
+        queries[i] = op.queries.row(row) + head * head_dim;
+        outputs[i] = op.out.row(row) + head * spec.value_dim;
         n_keys[i] = s.positions[row] + 1;
         if (op.sinks != nullptr) sinks[i] = op.sinks[head];
       }
@@ -394,7 +435,7 @@ struct Executor::State::Walk {
                             .key_offset = s.kv.key_offset(op.layer, kv_head),
                             .value_offset = s.kv.value_offset(op.layer, kv_head),
                             .head_dim = head_dim,
-                            .value_dim = head_dim,
+                            .value_dim = spec.value_dim,
                             .scale = spec.attention_scale,
                             .scratch = mine.attention,
                             .soft_cap = spec.attention_soft_cap,
@@ -403,35 +444,41 @@ struct Executor::State::Walk {
     }
   }
 
+  /// Queries of a key-value head that are attended to at once, at most. Many share what is done for a block of keys, but
+  /// each thread should find several tiles, and one of a group where there are few groups.
+  [[nodiscard]] std::size_t queries_at_once(std::size_t n_queries) const {
+    constexpr std::size_t kTilesPerThread = 4;
+    const std::size_t n_kv_heads = s.plan.spec.n_kv_heads, group = s.plan.spec.n_heads / n_kv_heads;
+    const std::size_t of_group = base::ceil_div(n_queries * n_kv_heads, n_threads);
+    const std::size_t least = std::min({group, of_group, kernels::kMaxQueries});
+    return std::clamp(n_queries * n_kv_heads / (kTilesPerThread * n_threads), least, kernels::kMaxQueries);
+  }
+
   void operator()(const BoundAttend& op) {
     const std::size_t n_kv_heads = s.plan.spec.n_kv_heads, group = s.plan.spec.n_heads / n_kv_heads;
     const std::size_t n_units = n_rows * n_kv_heads;
+    // No other row of a sequence that has one is in the batch, so its keys are complete at once.
+    const bool has_enough_units = n_units >= n_threads;
+    const auto is_at_once = [&](const Slice& slice) { return slice.n_rows == 1 && has_enough_units; };
     ChunkQueue::Round units = chunks(n_units);
     for (std::size_t unit = units.next(); unit < n_units; unit = units.next()) {
       const std::size_t row = unit / n_kv_heads, kv_head = unit % n_kv_heads;
       append(op, row, kv_head);
       watch.lap(Phase::kAppend);
       const Slice& slice = s.batch->slices[s.slice_of[row]];
-      if (slice.n_rows > 1) continue;
-      // No other row of this sequence is in the batch, so its keys are complete.
+      if (!is_at_once(slice)) continue;
       attend(op, slice, kv_head, 0, group);
       watch.lap(Phase::kAttention);
     }
     barrier();
-    if (!s.has_single_rows) attend_prompts(op);
-  }
+    if (s.has_single_rows && has_enough_units) return;
 
-  /// The slices of several rows, when all their keys are in the cache: a tile is some queries of one key-value head.
-  void attend_prompts(const BoundAttend& op) {
-    const std::size_t n_kv_heads = s.plan.spec.n_kv_heads, group = s.plan.spec.n_heads / n_kv_heads;
-    // Many queries share what is done for a block of keys, but each thread should find several tiles.
-    constexpr std::size_t kTilesPerThread = 4;
+    // The others, when all their keys are in the cache: a tile is some queries of one key-value head.
     std::size_t n_queries = 0;
-    for (const Slice& slice : s.batch->slices) n_queries += slice.n_rows > 1 ? slice.n_rows * group : 0;
-    const std::size_t by_count = n_queries * n_kv_heads / (kTilesPerThread * n_threads);
-    const std::size_t at_once = std::clamp(by_count, std::min(group, kernels::kMaxQueries), kernels::kMaxQueries);
+    for (const Slice& slice : s.batch->slices) n_queries += is_at_once(slice) ? 0 : slice.n_rows * group;
+    const std::size_t at_once = queries_at_once(n_queries);
     const auto tiles_of = [&](const Slice& slice) {
-      return slice.n_rows > 1 ? base::ceil_div(slice.n_rows * group, at_once) : 0;
+      return is_at_once(slice) ? 0 : base::ceil_div(slice.n_rows * group, at_once);
     };
     std::size_t n_tiles = 0;  // of one key-value head
     for (const Slice& slice : s.batch->slices) n_tiles += tiles_of(slice);
@@ -483,11 +530,9 @@ struct Executor::State::Walk {
 
   void operator()(const BoundNormalize& op) {
     for_my_rows([&](std::size_t row) {
-      const float* x = op.in.row(row) + op.column;
-      float* out = op.out.row(row) + op.column;
-      float* normed = op.adds ? op.in.row(row) + op.column : out;
-      s.table.rms_norm(x, op.norm.weight, op.norm.eps, op.width, normed);
-      if (op.adds) s.table.add(normed, op.width, out);
+      float* normed = op.adds ? op.in.row(row) : op.out.row(row);
+      s.table.rms_norm(op.in.row(row), op.norm.weight, op.norm.eps, op.in.width, normed);
+      if (op.adds) s.table.add(normed, op.in.width, op.out.row(row));
     });
     watch.lap(Phase::kEpilogue);
     barrier();
@@ -514,7 +559,7 @@ struct Executor::State::Walk {
       for (std::size_t panel = panels.next(); panel < op.router.n_panels; panel = panels.next()) logits_of(panel, 0, n_rows);
     } else if (const auto [first, end] = my_rows(); first < end) {
       for (std::size_t panel = 0; panel < op.router.n_panels; ++panel) logits_of(panel, first, end);
-      for_my_rows([&](std::size_t row) { s.shared.routing.choose(row, op.out.row(row), s.table); });
+      for_my_rows([&](std::size_t row) { s.shared.routing.choose(row, op.out.row(row), op.selection_bias, s.table); });
       watch.lap(Phase::kEpilogue);
     }
     barrier();
@@ -552,7 +597,7 @@ struct Executor::State::Walk {
   void operator()(const BoundExpertsUp& op) {
     Inputs& from = inputs();
     if (is_redundant()) {
-      for (std::size_t row = 0; row < n_rows; ++row) from.routing.choose(row, op.logits.row(row), s.table);
+      for (std::size_t row = 0; row < n_rows; ++row) from.routing.choose(row, op.logits.row(row), op.selection_bias, s.table);
     }
     if (is_redundant() || thread == 0) group_rows(from, op.act_formats);
     share_prepared();
@@ -673,7 +718,7 @@ namespace {
 
 /// Where what `create` takes goes, in bytes.
 struct WorkspaceSizes {
-  ActLayout act{}, expert_act{};
+  ActLayout act{}, expert_act{}, head_act{};
   std::size_t tile, slot_tile, attention, table_row, panel, angles;
 
   WorkspaceSizes(const plan::Plan& plan, const plan::Limits& limits) {
@@ -684,6 +729,9 @@ struct WorkspaceSizes {
       };
       if (const auto* linear = std::get_if<plan::Linear>(&step.op)) prepares(linear->in);
       if (const auto* route = std::get_if<plan::Route>(&step.op)) prepares(route->in);
+      if (const auto* heads = std::get_if<plan::LinearHeads>(&step.op)) {
+        head_act.width = std::max(head_act.width, static_cast<std::size_t>(plan.matrices[heads->matrices.index].n_cols));
+      }
       if (const auto* embed = std::get_if<plan::Embed>(&step.op)) {
         table_row_bytes = pack::Weights::row_scratch_bytes(plan.matrices[embed->table.index]);
       }
@@ -699,8 +747,7 @@ struct WorkspaceSizes {
     expert_act.width = experts.ffn_dim;
     tile = limits.max_rows * kPanelRows * sizeof(float);
     slot_tile = std::max<std::size_t>(1, experts.n_used) * tile;
-    const std::size_t head_dim = plan.spec.head_dim;
-    attention = round_line(kernels::attention_scratch_floats(head_dim, head_dim) * sizeof(float));
+    attention = round_line(kernels::attention_scratch_floats(plan.spec.head_dim, plan.spec.value_dim) * sizeof(float));
     table_row = round_line(table_row_bytes);
     panel = panel_bytes;
     angles = round_line(limits.max_rows * plan.spec.rope.n_rot * sizeof(float));
@@ -710,9 +757,11 @@ struct WorkspaceSizes {
   [[nodiscard]] std::size_t activations_of(std::size_t n_rows) const {
     return std::max(n_rows * act.row_bytes(), n_rows * n_experts_used_ * expert_act.row_bytes());
   }
+  [[nodiscard]] std::size_t head_activations() const { return head_act.width == 0 ? 0 : kHeadRows * head_act.row_bytes(); }
   [[nodiscard]] std::uint64_t all(const plan::WorkspaceLayout& buffers, const plan::Limits& limits,
                                   std::size_t n_threads) const {
-    const std::size_t of_thread = slot_tile + tile + attention + table_row + panel + activations_of(kRedundantRows);
+    const std::size_t of_thread =
+        slot_tile + tile + attention + table_row + panel + activations_of(kRedundantRows) + head_activations();
     return buffers.bytes + activations_of(limits.max_rows) + n_turnings_ * angles + n_threads * of_thread;
   }
 
@@ -735,6 +784,7 @@ Result<std::unique_ptr<Executor>> Executor::create(const plan::Plan& plan, const
   const WorkspaceSizes sizes(plan, limits);
   s.act = sizes.act;
   s.expert_act = sizes.expert_act;
+  s.head_act = sizes.head_act;
   s.turnings.push_back({&plan.spec.rope, {}});
   if (plan.spec.window_rope) s.turnings.push_back({&*plan.spec.window_rope, {}});
   const std::size_t n_threads = pool.size();
@@ -766,6 +816,7 @@ Result<std::unique_ptr<Executor>> Executor::create(const plan::Plan& plan, const
     scratch.panel = reinterpret_cast<std::uint8_t*>(std::exchange(at, at + sizes.panel));
     scratch.inputs.activations = std::exchange(at, at + sizes.activations_of(kRedundantRows));
     give(scratch.inputs, kRedundantRows);
+    scratch.head_activations = std::exchange(at, at + sizes.head_activations());
   }
 
   const bool is_long = plan.long_rope_factors && limits.n_ctx > plan.spec.rope.original_context;

@@ -20,6 +20,7 @@ std::vector<plan::MatrixId> counted_matrices(const plan::Op& op) {
   if (const auto* linear = std::get_if<plan::Linear>(&op)) {
     for (const plan::Projection& projection : linear->projections) matrices.push_back(projection.matrix);
   }
+  if (const auto* heads = std::get_if<plan::LinearHeads>(&op)) matrices = {heads->matrices};
   if (const auto* up = std::get_if<plan::ExpertsUp>(&op)) matrices = {up->gate.matrix, up->up.matrix};
   if (const auto* down = std::get_if<plan::ExpertsDown>(&op)) matrices = {down->down.matrix};
   return matrices;

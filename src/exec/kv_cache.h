@@ -32,14 +32,14 @@ namespace woolly::exec {
 /// Where things are in a slab, in bytes.
 struct KvLayout {
   const kernels::KvKernels* kernels;
-  std::size_t n_layers, n_kv_heads, head_dim;
+  std::size_t n_layers, n_kv_heads, head_dim, value_dim;
   std::size_t state_floats = 0;  ///< Of each sequence, beside its blocks: plan::Plan::state_floats.
 
   /// As many as a split of attention has.
   static constexpr std::size_t kSlabBlocks = kernels::kKvSplit / kernels::kKvBlock;
 
   [[nodiscard]] std::size_t key_bytes() const { return kernels::kv_key_bytes(kernels->type, head_dim); }
-  [[nodiscard]] std::size_t value_bytes() const { return kernels::kv_value_bytes(kernels->type, head_dim); }
+  [[nodiscard]] std::size_t value_bytes() const { return kernels::kv_value_bytes(kernels->type, value_dim); }
   /// From one block of a slab to the next: room for one head's keys, or its values.
   [[nodiscard]] std::size_t piece_bytes() const { return std::max(key_bytes(), value_bytes()); }
   /// From a block's address to a head's keys in it.

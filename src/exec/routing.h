@@ -11,7 +11,7 @@
 
 namespace woolly::exec {
 
-/// A row and one of its experts, by rank: 0 has the highest logit.
+/// A row and one of its experts, by rank: 0 has the highest score.
 struct RowAndRank {
   std::uint32_t row, rank;
 };
@@ -27,10 +27,9 @@ class Routing {
   Routing() = default;
   Routing(const model::Experts& experts, std::size_t max_rows);
 
-  /// Chooses the experts of a row from its logits [experts.n]: the highest, of equals the first, with the softmax of the
-  /// chosen as weights. NaN counts as highest, so that it shows in what comes out. Threads may choose for different rows
-  /// at once.
-  void choose(std::size_t row, const float* logits, const kernels::KernelTable& table) noexcept;
+  /// Chooses the experts of a row from its logits [experts.n], and a bias [experts.n] if there is one, as model::Experts
+  /// says. NaN counts as highest, so that it shows in what comes out. Threads may choose for different rows at once.
+  void choose(std::size_t row, const float* logits, const float* bias, const kernels::KernelTable& table) noexcept;
   /// Gives the rows 0 .. n_rows - 1, whose experts are chosen, their slots.
   void group(std::size_t n_rows) noexcept;
 
@@ -43,9 +42,13 @@ class Routing {
   [[nodiscard]] const std::uint32_t* slots_of(std::size_t row) const noexcept { return &slots_[row * spec_.n_used]; }
 
  private:
+  void choose_best(std::size_t row, const float* scores) noexcept;
+  void leave_groups_out(float* scores) const noexcept;
+
   model::Experts spec_;
   std::vector<std::uint32_t> experts_, slots_;  ///< [max_rows, n_used].
   std::vector<float> weights_;                  ///< [max_rows, n_used].
+  std::vector<float> scores_;                   ///< [max_rows, 2, experts.n]: without and with what is for choosing.
   std::vector<RowAndRank> at_slot_;             ///< [max_rows * n_used].
   std::vector<std::uint32_t> next_slot_;        ///< By expert.
   std::vector<Group> groups_;                   ///< [experts.n].

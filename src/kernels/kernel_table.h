@@ -40,6 +40,8 @@ struct KernelTable {
   /// out[i] = scale * e^(x[i] - max x) / Σ_j e^(x[j] - max x), summed as rms_norm sums; out may be x. NaN everywhere
   /// where x has NaN, positive infinity, or nothing else than negative infinity.
   void (*softmax)(const float* x, float scale, std::size_t n, float* out) noexcept;
+  /// out[i] = 1 / (1 + e^(-x[i])); out may be x.
+  void (*sigmoid)(const float* x, std::size_t n, float* out) noexcept;
   /// out[i] = silu(gate[i]) * up[i].
   void (*swiglu)(const float* gate, const float* up, std::size_t n, float* out) noexcept;
   /// out[i] = gelu(gate[i]) * up[i], with the tanh form of GELU (https://arxiv.org/abs/1606.08415, section 2).

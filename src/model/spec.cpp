@@ -147,12 +147,10 @@ Result<Spec> read_transformer_spec(const gguf::Metadata& metadata, std::string_v
   spec.head_dim = keys.number("attention.key_length", 0, 1024, 0);
   if (spec.head_dim == 0) spec.head_dim = spec.hidden_dim / spec.n_heads;
   const std::uint32_t value_dim = keys.number("attention.value_length", 0, 1024, 0);
+  spec.value_dim = value_dim == 0 ? spec.head_dim : value_dim;
   if (spec.head_dim < 2 || spec.head_dim > 1024) {
     keys.fail({ErrorCode::kInvalidFile,
                fmt::format("{}: heads of {} elements, allowed are 2 to 1024", prefix, spec.head_dim)});
-  } else if (value_dim != 0 && value_dim != spec.head_dim) {
-    keys.fail({ErrorCode::kUnsupported, fmt::format("{}.attention.value_length is {}, supported is the key length, {}",
-                                                    prefix, value_dim, spec.head_dim)});
   }
   spec.attention_scale = 1.0F / std::sqrt(static_cast<float>(spec.head_dim));
   spec.rope = read_rope(keys, spec, pairs);
@@ -180,6 +178,15 @@ Result<Experts> read_experts(const gguf::Metadata& metadata, const Spec& spec) {
   if (experts.ffn_dim == 0) experts.ffn_dim = spec.ffn_dim / experts.n_used;
   const float scale = keys.real("expert_weights_scale", 0.0F, 1e6F, 0.0F);
   if (scale != 0.0F) experts.weight_scale = scale;
+  experts.n_groups = std::max(1U, keys.number("expert_group_count", 0, std::min(experts.n, Experts::kMostGroups), 0));
+  experts.n_groups_used = experts.n_groups;
+  if (experts.n_groups > 1) experts.n_groups_used = keys.number("expert_group_used_count", 1, experts.n_groups);
+  if (experts.n % experts.n_groups != 0 || experts.n / experts.n_groups * experts.n_groups_used < experts.n_used) {
+    keys.fail({ErrorCode::kInvalidFile,
+               fmt::format("{0}.expert_used_count is {1}: it cannot be that many of {2} experts in {3} groups "
+                           "({0}.expert_group_count) of which {4} are used ({0}.expert_group_used_count)",
+                           spec.architecture, experts.n_used, experts.n, experts.n_groups, experts.n_groups_used)});
+  }
   if (experts.ffn_dim == 0) {
     keys.fail({ErrorCode::kInvalidFile,
                fmt::format("{0}.expert_feed_forward_length is missing, and {0}.feed_forward_length is {1}, less than "
@@ -188,6 +195,15 @@ Result<Experts> read_experts(const gguf::Metadata& metadata, const Spec& spec) {
   }
   if (keys.error()) return *keys.error();
   return experts;
+}
+
+Status read_gating(const gguf::Metadata& metadata, const Spec& spec, Experts& experts) {
+  constexpr std::uint32_t kSigmoid = 2;  // 1: softmax, 0: not set
+  WOOLLY_TRY(const std::uint32_t function, read_number(metadata, spec, "expert_gating_func", 0, kSigmoid, 0));
+  experts.gating = function == kSigmoid ? Gating::kSigmoid : Gating::kSoftmax;
+  WOOLLY_TRY(const std::optional<bool> normalizes, metadata.find_bool(spec.architecture + ".expert_weights_norm"));
+  experts.normalizes = normalizes.value_or(false);
+  return {};
 }
 
 Status read_windows(const gguf::Metadata& metadata, std::uint32_t window, std::uint32_t n_pattern, Spec& spec) {

@@ -18,6 +18,7 @@ enum class RopePairs : std::uint8_t { kAdjacent, kHalves };
 /// Rotary position embedding: angle(position, i) = position * base^(-2i / n_rot), scaled.
 struct Rope {
   RopePairs pairs = RopePairs::kAdjacent;
+  std::uint32_t first = 0;     ///< Element of a head with which those that are rotated begin.
   std::uint32_t n_rot = 0;     ///< Elements of a head that are rotated; even, at most head_dim.
   float base = 10000.0F;
   float factor = 1.0F;         ///< Context extension: angles are divided by it (linear), or blended (YaRN).
@@ -30,13 +31,37 @@ struct Rope {
   std::string_view long_factors_tensor{};  ///< The same for sequences that may pass original_context (LongRoPE).
 };
 
-/// Feed-forward networks of which every token goes through a few.
+/// What a router's logits become, to weigh experts by.
+enum class Gating : std::uint8_t {
+  kSoftmaxOfChosen,  ///< The softmax over the logits of those that are chosen.
+  kSoftmax,          ///< The softmax over all logits.
+  kSigmoid,          ///< 1 / (1 + e^(-logit)).
+};
+
+/// Feed-forward networks of which every token goes through a few: those of its highest scores, the first of equals. A score
+/// is what `gating` says, and a bias of the expert, if it has one, which is for choosing alone.
 struct Experts {
+  static constexpr std::uint32_t kMostGroups = 64;
+
   std::uint32_t n = 0;       ///< 0: there is one network, for all tokens.
-  std::uint32_t n_used = 0;  ///< A token goes to the experts of its highest router logits, the first of equals.
+  std::uint32_t n_used = 0;
   std::uint32_t ffn_dim = 0;
   std::uint32_t shared_ffn_dim = 0;  ///< Of a network that all tokens go through besides; 0: there is none.
-  float weight_scale = 1.0F;  ///< Their outputs are weighted by weight_scale * softmax over the chosen logits.
+  float weight_scale = 1.0F;         ///< Multiplies the weights of outputs.
+  Gating gating = Gating::kSoftmaxOfChosen;
+  bool normalizes = false;           ///< Weights are divided by their sum.
+  std::uint32_t n_groups = 1;        ///< Consecutive experts are a group. Only those of groups whose two best scores have ...
+  std::uint32_t n_groups_used = 1;   ///< ... the highest sums are chosen from (https://arxiv.org/abs/2412.19437, section 2.1.2).
+  std::uint32_t first_layer = 0;     ///< Layers before this have one network.
+};
+
+/// Multi-head latent attention (https://arxiv.org/abs/2405.04434, section 2.1): keys and values of all heads are linear in
+/// one vector of a position.
+struct Latent {
+  std::uint32_t query_rank = 0;  ///< Queries are linear in a vector of this size; 0: in the input.
+  std::uint32_t rank = 0;        ///< Of the vector of keys and values.
+  std::uint32_t key_dim = 0;     ///< Of a head; of these the last Rope::n_rot are not of the vector, and the same for all heads.
+  std::uint32_t value_dim = 0;
 };
 
 /// Queries grow with their position: times 1 + scale * ln(1 + floor(position / length)). Llama 4's "attention
@@ -53,7 +78,8 @@ struct Spec {
   std::uint32_t hidden_dim = 0;
   std::uint32_t n_heads = 0;
   std::uint32_t n_kv_heads = 0;
-  std::uint32_t head_dim = 0;
+  std::uint32_t head_dim = 0;   ///< Of queries and keys.
+  std::uint32_t value_dim = 0;  ///< Of values.
   std::uint32_t ffn_dim = 0;
   std::uint32_t vocab_size = 0;
   std::uint32_t context_length = 0;
@@ -73,6 +99,7 @@ struct Spec {
   float logit_scale = 1.0F;       ///< Multiplies logits, ...
   float logit_soft_cap = 0.0F;    ///< ... which then, where this is not 0, become soft_cap * tanh(logit / soft_cap).
   Experts experts;
+  Latent latent;
 };
 
 /// Reads what decoder-only transformers with grouped-query attention and RMS norms have in common, from the keys
@@ -90,6 +117,10 @@ Result<std::uint32_t> read_number(const gguf::Metadata& metadata, const Spec& sp
 /// Reads the experts of an architecture that has them, from `<spec.architecture>.expert_*`, with the same errors. Where the
 /// file does not say how large they are, they share out `spec.ffn_dim`.
 Result<Experts> read_experts(const gguf::Metadata& metadata, const Spec& spec);
+
+/// Reads how the router's logits are used, from `<spec.architecture>.expert_gating_func` and `expert_weights_norm`: without
+/// the keys softmax, and weights as they are.
+Status read_gating(const gguf::Metadata& metadata, const Spec& spec, Experts& experts);
 
 /// Reads `attention.sliding_window` and which layers have it: `attention.sliding_window_pattern` is a flag for each layer
 /// or a number N, of `n_pattern` without it: all layers but the last of every N then. `window` is what a file without

@@ -56,7 +56,7 @@ Status pack_piece(const os::TensorSource& source, std::size_t index, const Panel
   const std::size_t first_row = piece.first * kernels::kPanelRows;
   const auto n_rows =
       static_cast<std::size_t>(std::min<std::uint64_t>(piece.n * kernels::kPanelRows, matrix.n_rows - first_row));
-  const std::uint64_t from = matrix.tensor->offset + (matrix.first_row + index * matrix.n_rows + first_row) * stride;
+  const std::uint64_t from = matrix.tensor->offset + (matrix.first_row + index * matrix.rows_apart() + first_row) * stride;
   WOOLLY_CHECK(source.read(matrix.tensor->file, from, {buffer, n_rows * stride}));
   out += matrix.offset + index * matrix.stride;
   for (std::size_t i = 0; i < piece.n; ++i) {
@@ -150,7 +150,7 @@ MatrixBytes Weights::matrix(const plan::PackedMatrix& matrix) const noexcept {
   const auto stride = static_cast<std::size_t>(row_bytes(matrix));
   const std::byte* rows = mapped_->mapped(matrix.tensor->file).data() + matrix.tensor->offset + matrix.first_row * stride;
   return {reinterpret_cast<const std::uint8_t*>(rows), stride * kernels::kPanelRows, stride,
-          stride * static_cast<std::size_t>(matrix.n_rows)};
+          stride * static_cast<std::size_t>(matrix.rows_apart())};
 }
 
 std::size_t Weights::row_scratch_bytes(const plan::PackedMatrix& matrix) noexcept {

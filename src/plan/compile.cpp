@@ -45,6 +45,7 @@ std::uint64_t place_matrices(Plan& plan) {
   };
   for (const Step& step : plan.steps) {
     if (const auto* embed = std::get_if<Embed>(&step.op)) place({embed->table});
+    if (const auto* heads = std::get_if<LinearHeads>(&step.op)) place({heads->matrices});
     if (const auto* route = std::get_if<Route>(&step.op)) place({route->router});
     if (const auto* experts = std::get_if<ExpertsUp>(&step.op)) place({experts->gate.matrix, experts->up.matrix});
     if (const auto* experts = std::get_if<ExpertsDown>(&step.op)) place({experts->down.matrix});
@@ -116,6 +117,8 @@ unsigned act_formats(const Plan& plan, const Linear& op) {
   return formats;
 }
 
+unsigned act_formats(const Plan& plan, const LinearHeads& op) { return act_format(plan, op.matrices); }
+
 unsigned act_formats(const Plan& plan, const Route& op) {
   return act_format(plan, op.router) | act_format(plan, op.gate) | act_format(plan, op.up);
 }
@@ -136,11 +139,15 @@ WorkspaceLayout lay_out(const Plan& plan, const Limits& limits) {
   };
   std::vector<Life> lives(plan.buffers.size());
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
-    const auto touch = [&](BufferId id) { lives[id.index].touch(i); };
+    const auto touch = [&](BufferId id) { lives[plan.buffers[id.index].whole.value_or(id).index].touch(i); };
     const Op& op = plan.steps[i].op;
     if (const auto* embed = std::get_if<Embed>(&op)) touch(embed->out);
     if (const auto* linear = std::get_if<Linear>(&op)) touch(linear->in), touch(linear->out);
-    if (const auto* attend = std::get_if<Attend>(&op)) touch(attend->qkv), touch(attend->out);
+    if (const auto* heads = std::get_if<LinearHeads>(&op)) touch(heads->in), touch(heads->out);
+    if (const auto* attend = std::get_if<Attend>(&op)) {
+      for (const BufferId id : {attend->queries, attend->keys, attend->values, attend->out}) touch(id);
+      if (attend->shared_key) touch(*attend->shared_key);
+    }
     if (const auto* convolve = std::get_if<Convolve>(&op)) touch(convolve->in), touch(convolve->out);
     if (const auto* normalize = std::get_if<Normalize>(&op)) touch(normalize->in), touch(normalize->out);
     if (const auto* route = std::get_if<Route>(&op)) touch(route->in), touch(route->out);
@@ -155,6 +162,10 @@ WorkspaceLayout lay_out(const Plan& plan, const Limits& limits) {
   std::vector<std::uint64_t> sizes(plan.buffers.size());
   for (std::size_t i = 0; i < plan.buffers.size(); ++i) {
     const Buffer& buffer = plan.buffers[i];
+    if (buffer.whole) {
+      layout.offsets[i] = layout.offsets[buffer.whole->index] + buffer.column * sizeof(float);
+      continue;
+    }
     const std::size_t n_rows = buffer.has_only_logit_rows ? limits.max_logit_rows : limits.max_rows;
     sizes[i] = base::round_up(buffer.stride() * n_rows * sizeof(float), kAlignment);
     // First fit: the lowest place that meets no living buffer.

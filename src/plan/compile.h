@@ -20,7 +20,7 @@ enum class MatrixPlace : std::uint8_t {
 };
 
 /// Where a matrix, or a stack of `n` matrices, lies in the packed weights, as panels of kernels::kPanelRows rows. Offset
-/// and strides are 0 where it stays in the file. It begins with row `first_row` of its tensor.
+/// and strides are 0 where it stays in the file. It begins with row `first_row` of its tensor, or of each matrix of that.
 struct PackedMatrix {
   const gguf::TensorView* tensor;
   const kernels::MatmulKernel* kernel;
@@ -29,6 +29,8 @@ struct PackedMatrix {
   std::uint64_t panel_stride = 0;  ///< From one panel to the next; gate and up alternate.
   std::uint64_t stride = 0;        ///< From one matrix of a stack to the next.
 
+  /// From one matrix of the stack to the next, in rows of the file.
+  [[nodiscard]] std::uint64_t rows_apart() const { return tensor->n_rows() / n; }
   /// Of all of the stack, in the file.
   [[nodiscard]] std::uint64_t bytes() const { return tensor->size / tensor->n_rows() * n_rows * n; }
   /// Of one matrix.
@@ -83,6 +85,7 @@ WorkspaceLayout lay_out(const Plan& plan, const Limits& limits);
 
 /// The activation formats that a step's kernels read, as bits of 1 << ActFormat.
 unsigned act_formats(const Plan& plan, const Linear& op);
+unsigned act_formats(const Plan& plan, const LinearHeads& op);
 unsigned act_formats(const Plan& plan, const Route& op);
 unsigned act_formats(const Plan& plan, const ExpertsUp& op);
 unsigned act_formats(const Plan& plan, const ExpertsDown& op);

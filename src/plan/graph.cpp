@@ -43,7 +43,18 @@ const gguf::TensorView* GraphBuilder::require(const std::string& name, std::uint
 }
 
 BufferId GraphBuilder::buffer(std::string name, std::uint64_t width) {
-  graph_.buffers.push_back({std::move(name), width});
+  graph_.buffers.push_back({.name = std::move(name), .width = width});
+  return {static_cast<std::uint32_t>(graph_.buffers.size() - 1)};
+}
+
+BufferId GraphBuilder::part(BufferId of, std::uint64_t column, std::uint64_t width) {
+  const Buffer& whole = graph_.buffers[of.index];
+  graph_.buffers.push_back({.name = whole.name,
+                            .width = width,
+                            .has_only_logit_rows = whole.has_only_logit_rows,
+                            .whole = whole.whole.value_or(of),
+                            .column = whole.column + column,
+                            .whole_width = whole.whole_width});
   return {static_cast<std::uint32_t>(graph_.buffers.size() - 1)};
 }
 
@@ -82,7 +93,7 @@ void GraphBuilder::linear(std::string step, BufferId in, std::optional<Norm> nor
   for (const ProjectionSpec& spec : projections) {
     const gguf::TensorView* tensor =
         require(spec.name + ".weight", n_cols, spec.of_rows == 0 ? spec.n_rows : spec.of_rows);
-    Projection projection{matrix(tensor, spec.n_rows, 1, spec.first_row), spec.factor, {}, {}, column};
+    Projection projection{matrix(tensor, spec.n_rows, 1, spec.first_row), spec.factor, {}, {}, spec.column.value_or(column)};
     const gguf::TensorView* scale = spec.scale == ScaleOrder::kIgnore ? nullptr : file_.find_tensor(spec.name + ".scale");
     if (scale != nullptr) projection.scale = vector(spec.name + ".scale", 1);
     if (spec.may_have_bias) projection.bias = optional_vector(spec.name + ".bias", spec.n_rows);
@@ -94,6 +105,12 @@ void GraphBuilder::linear(std::string step, BufferId in, std::optional<Norm> nor
     if (!is_gated(epilogue)) column += spec.n_rows;
   }
   graph_.steps.push_back({std::move(step), std::move(op)});
+}
+
+void GraphBuilder::linear_heads(std::string step, BufferId in, std::uint64_t n_heads, std::uint64_t n_cols,
+                                const std::string& name, std::uint64_t n_rows, BufferId out) {
+  const MatrixId matrices = matrix(require(name + ".weight", n_cols, n_rows, n_heads), n_rows, n_heads);
+  graph_.steps.push_back({std::move(step), LinearHeads{in, matrices, out}});
 }
 
 void GraphBuilder::attend(std::string step, Attend op) {
@@ -113,9 +130,9 @@ void GraphBuilder::convolve(std::string step, BufferId in, BufferId out, Convolu
 void GraphBuilder::normalize(std::string step, Normalize op) { graph_.steps.push_back({std::move(step), op}); }
 
 ExpertMatrix GraphBuilder::expert_matrix(const ExpertsSpec& names, const std::string& name, std::uint64_t n_cols,
-                                         std::uint64_t n_rows) {
+                                         std::uint64_t n_rows, std::uint64_t of_rows, std::uint64_t first_row) {
   const std::uint64_t n = graph_.spec.experts.n;
-  ExpertMatrix experts{matrix(require(name + ".weight", n_cols, n_rows, n), n_rows, n), {}};
+  ExpertMatrix experts{matrix(require(name + ".weight", n_cols, of_rows, n), n_rows, n, first_row), {}};
   if (names.may_have_scale) experts.scale = optional_vector(name + ".scale", n);
   if (names.may_have_bias && has_tensor(name + ".bias")) {
     graph_.vectors.push_back({require(name + ".bias", n_rows, n), n * n_rows});
@@ -130,13 +147,20 @@ void GraphBuilder::experts(const ExpertsSpec& names, BufferId x, Norm norm) {
   const MatrixId router = matrix(require(names.router + ".weight", hidden_dim, experts.n), experts.n);
   std::optional<VectorId> router_bias;
   if (names.may_have_bias) router_bias = optional_vector(names.router + ".bias", experts.n);
-  const ExpertMatrix gate = expert_matrix(names, names.gate, hidden_dim, experts.ffn_dim);
-  const ExpertMatrix up = expert_matrix(names, names.up, hidden_dim, experts.ffn_dim);
-  const ExpertMatrix down = expert_matrix(names, names.down, experts.ffn_dim, hidden_dim);
+  std::optional<VectorId> selection_bias;
+  if (!names.selection_bias.empty()) selection_bias = optional_vector(names.selection_bias + ".bias", experts.n);
+  const std::uint64_t ffn_dim = experts.ffn_dim;
+  const bool is_one = !names.gate_and_up.empty() && has_tensor(names.gate_and_up + ".weight");
+  const auto half = [&](const std::string& name, std::uint64_t first_row) {
+    if (is_one) return expert_matrix(names, names.gate_and_up, hidden_dim, ffn_dim, 2 * ffn_dim, first_row);
+    return expert_matrix(names, name, hidden_dim, ffn_dim, ffn_dim, 0);
+  };
+  const ExpertMatrix gate = half(names.gate, 0), up = half(names.up, ffn_dim);
+  const ExpertMatrix down = expert_matrix(names, names.down, ffn_dim, hidden_dim, hidden_dim, 0);
   const BufferId logits = buffer("router", experts.n);
   const BufferId hidden = buffer("ffn", std::uint64_t{experts.n_used} * experts.ffn_dim);
-  graph_.steps.push_back({names.steps + "route", Route{x, norm, router, router_bias, gate.matrix, up.matrix, logits}});
-  graph_.steps.push_back({names.steps + "experts_up", ExpertsUp{logits, gate, up, names.epilogue, hidden}});
+  graph_.steps.push_back({names.steps + "route", Route{x, norm, router, router_bias, selection_bias, gate.matrix, up.matrix, logits}});
+  graph_.steps.push_back({names.steps + "experts_up", ExpertsUp{logits, selection_bias, gate, up, names.epilogue, hidden}});
   graph_.steps.push_back({names.steps + "experts_down", ExpertsDown{hidden, down, x}});
 }
 

@@ -15,12 +15,12 @@
 
 namespace woolly::plan {
 
-/// A matrix of the file, [n_rows, n_cols]: a stack of `n` of them, or some rows of a tensor. The view's owner is the
-/// gguf::File.
+/// A matrix of the file, [n_rows, n_cols]: a stack of `n` of them, or some rows of a tensor or of each matrix of its stack.
+/// The view's owner is the gguf::File.
 struct Matrix {
   const gguf::TensorView* tensor;
   std::uint64_t n = 1;
-  std::uint64_t first_row = 0;  ///< Where it begins in the tensor; 0 for a stack.
+  std::uint64_t first_row = 0;  ///< Where it begins in the tensor, or in the matrix of the stack.
   std::uint64_t n_rows = 0;     ///< Of one matrix.
 };
 
@@ -32,15 +32,18 @@ struct Vector {
   float factor = 1.0F;
 };
 
-/// A buffer of activations, [rows, width] float32, rows `stride()` floats apart.
+/// A buffer of activations, [rows, width] float32, rows `stride()` floats apart, or some columns of another.
 struct Buffer {
   std::string name;
   std::uint64_t width;
   bool has_only_logit_rows = false;  ///< Rows are those whose logits are wanted.
+  std::optional<BufferId> whole{};   ///< Of which it is the columns from `column` on, ...
+  std::uint64_t column = 0;
+  std::uint64_t whole_width = width; ///< ... and the width of that.
 
   /// An odd number of lines of 64 bytes. What a panel writes is a line or two of every row, and rows a power of two apart
   /// share a few sets of every cache, where they evict each other before they are read.
-  [[nodiscard]] std::uint64_t stride() const { return (width + 15) / 16 * 16 | 16U; }
+  [[nodiscard]] std::uint64_t stride() const { return (whole_width + 15) / 16 * 16 | 16U; }
 };
 
 /// Everything between facts and kernels.
@@ -72,12 +75,15 @@ struct ProjectionSpec {
   float factor = 1.0F;         ///< Multiplies what comes out, the bias too.
   std::uint64_t first_row = 0; ///< Where the file has it as some rows of a larger matrix: ...
   std::uint64_t of_rows = 0;   ///< ... of so many; 0: all are its own.
+  std::optional<std::uint64_t> column{};  ///< Of `out`, with which its rows begin; none: the one behind those before.
 };
 
 /// Where the parts of a layer's experts are looked for: `<name>.weight`, and `<name>.scale` but for the router.
 struct ExpertsSpec {
   std::string steps;  ///< What the names of the steps begin with.
   std::string router, gate, up, down;
+  std::string gate_and_up{};  ///< Where the file has this, the experts' rows of the gate and then those of up are one tensor.
+  std::string selection_bias{};  ///< `<name>.bias`, if the file has it: Route::selection_bias.
   bool may_have_scale = false;
   bool may_have_bias = false;
   Epilogue epilogue = Epilogue::kSwiGlu;
@@ -93,6 +99,8 @@ class GraphBuilder {
 
   /// A buffer of activations.
   BufferId buffer(std::string name, std::uint64_t width);
+  /// The columns [column, column + width) of a buffer.
+  BufferId part(BufferId of, std::uint64_t column, std::uint64_t width);
   /// `<name>` as float32, exactly `n` elements; an error if it is missing.
   VectorId vector(const std::string& name, std::uint64_t n);
   std::optional<VectorId> optional_vector(const std::string& name, std::uint64_t n);
@@ -103,6 +111,10 @@ class GraphBuilder {
   /// All `projections` of one input; their rows go to consecutive columns of `out`.
   void linear(std::string step, BufferId in, std::optional<Norm> norm, const std::vector<ProjectionSpec>& projections,
               Epilogue epilogue, BufferId out);
+  /// A matrix of each head, in `<name>.weight` one after the other: of `n_heads` heads of `in`, whose first `n_cols` columns
+  /// it multiplies, to `n_rows` columns of those of `out`; what is left of a head is carried over.
+  void linear_heads(std::string step, BufferId in, std::uint64_t n_heads, std::uint64_t n_cols, const std::string& name,
+                    std::uint64_t n_rows, BufferId out);
   void attend(std::string step, Attend op);
   /// The taps are `<taps>.weight`, [out's width, spec().conv_taps].
   void convolve(std::string step, BufferId in, BufferId out, Convolution form, const std::string& taps);
@@ -122,8 +134,9 @@ class GraphBuilder {
   const gguf::TensorView* require(const std::string& name, std::uint64_t n_cols, std::uint64_t n_rows,
                                   std::uint64_t n = 0);
   MatrixId matrix(const gguf::TensorView* tensor, std::uint64_t n_rows, std::uint64_t n = 1, std::uint64_t first_row = 0);
+  /// `of_rows`: of a matrix of the tensor, where those of the experts are some of its rows, from `first_row` on.
   ExpertMatrix expert_matrix(const ExpertsSpec& names, const std::string& name, std::uint64_t n_cols,
-                             std::uint64_t n_rows);
+                             std::uint64_t n_rows, std::uint64_t of_rows, std::uint64_t first_row);
   void fail(Error error);
 
   const gguf::File& file_;

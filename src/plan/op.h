@@ -59,6 +59,14 @@ struct Linear {
   float soft_cap = 0.0F;  ///< kSoftCap.
 };
 
+/// A matrix of each head, multiplied by the first columns of the head in `in`: out[row][head] = W of the head · in[row][head].
+/// What is left of the head stands behind in `out` too.
+struct LinearHeads {
+  BufferId in;
+  MatrixId matrices;  ///< A stack, a matrix of each head.
+  BufferId out;
+};
+
 /// Which angles a layer's queries and keys are turned by.
 enum class Rotation : std::uint8_t {
   kRope,        ///< Those of Spec::rope.
@@ -68,13 +76,15 @@ enum class Rotation : std::uint8_t {
 
 /// Query and key norm (if any), rotary embedding, append to the cache, attention.
 struct Attend {
-  BufferId qkv;  ///< [rows, (n_heads + 2 n_kv_heads) * head_dim]: queries, keys, values.
-  BufferId out;  ///< [rows, n_heads * head_dim].
+  BufferId queries, keys;  ///< [rows, n_heads * head_dim] and [rows, n_kv_heads * head_dim].
+  BufferId values;         ///< [rows, n_kv_heads * value_dim]; may be columns of the keys.
+  BufferId out;            ///< [rows, n_heads * value_dim].
   std::uint32_t layer = 0;  ///< Of the cache; GraphBuilder counts.
   std::optional<Norm> query_norm{}, key_norm{};  ///< Per head.
   Rotation rotation = Rotation::kRope;
   std::uint32_t window = 0;           ///< Positions that a query sees, its own included; 0: all.
   std::optional<VectorId> sinks{};    ///< [n_heads]: logits of one more key without a value.
+  std::optional<BufferId> shared_key{};  ///< What every head's key ends with, before its rotary embedding.
 };
 
 enum class Convolution : std::uint8_t {
@@ -92,12 +102,11 @@ struct Convolve {
 };
 inline constexpr std::uint32_t kMaxConvolutionTaps = 16;
 
-/// Root-mean-square norm of a part of a row, by itself: out = norm(in), or out += norm(in).
+/// Root-mean-square norm of a row, by itself: out = norm(in), or out += norm(in).
 struct Normalize {
-  BufferId in, out;
-  std::size_t column, width;  ///< Of both.
+  BufferId in, out;  ///< Of one width.
   Norm norm;
-  bool adds;
+  bool adds = false;
 };
 
 /// The matrices of all experts, in one tensor of the file: y = (W of the expert x) * (scale of the expert) + its bias.
@@ -112,14 +121,16 @@ struct Route {
   BufferId in;
   Norm norm;
   MatrixId router;
-  std::optional<VectorId> bias;  ///< [experts.n].
+  std::optional<VectorId> bias;            ///< [experts.n].
+  std::optional<VectorId> selection_bias;  ///< [experts.n]; see model::Experts.
   MatrixId gate, up;  ///< Of the ExpertsUp that follows: it reads the same input.
   BufferId out;       ///< [rows, experts.n].
 };
 
 /// Chooses the experts of each row; then out[row][rank] is the epilogue of gate x and up x, of the row's expert of that rank.
 struct ExpertsUp {
-  BufferId logits;  ///< Of the Route before.
+  BufferId logits;  ///< Of the Route before, ...
+  std::optional<VectorId> selection_bias;  ///< ... and so is this.
   ExpertMatrix gate, up;
   Epilogue epilogue;  ///< A gated one.
   BufferId out;  ///< [rows, experts.n_used * experts.ffn_dim].
@@ -137,7 +148,7 @@ struct SelectRows {
   std::vector<BufferId> buffers;
 };
 
-using Op = std::variant<Embed, Linear, Attend, Convolve, Normalize, Route, ExpertsUp, ExpertsDown, SelectRows>;
+using Op = std::variant<Embed, Linear, LinearHeads, Attend, Convolve, Normalize, Route, ExpertsUp, ExpertsDown, SelectRows>;
 
 struct Step {
   std::string name;  ///< As in "blk.3.qkv".

@@ -85,8 +85,15 @@ class Printer {
     add(op.epilogue, op.out);
   }
 
+  void add(const LinearHeads& op) {
+    text_ += fmt::format("heads of {}", buffer(op.in));
+    add_formats(act_formats(plan_, op));
+    text_ += fmt::format(" | {} -> {}", matrix(op.matrices), buffer(op.out));
+  }
+
   void add(const Attend& op) {
-    text_ += buffer(op.qkv);
+    text_ += fmt::format("{} {} {}", buffer(op.queries), buffer(op.keys), buffer(op.values));
+    if (op.shared_key) text_ += ' ' + buffer(*op.shared_key);
     if (op.query_norm) text_ += fmt::format(" rms_norm({}, {})", vector(op.query_norm->weight), vector(op.key_norm->weight));
     constexpr std::string_view kRotations[] = {" rope,", " window rope,", ""};
     text_ += fmt::format("{} append to cache {}, attention", kRotations[static_cast<std::size_t>(op.rotation)], op.layer);
@@ -103,8 +110,8 @@ class Printer {
   }
 
   void add(const Normalize& op) {
-    text_ += fmt::format("{} {}..{} rms_norm({}) {} {}", buffer(op.in), op.column, op.column + op.width,
-                         vector(op.norm.weight), op.adds ? "add to" : "->", buffer(op.out));
+    text_ += fmt::format("{} rms_norm({}) {} {}", buffer(op.in), vector(op.norm.weight), op.adds ? "add to" : "->",
+                         buffer(op.out));
   }
 
   void add(Epilogue epilogue, BufferId out) {
@@ -117,6 +124,7 @@ class Printer {
     add_formats(act_formats(plan_, op));
     text_ += fmt::format(" | {}", matrix(op.router));
     if (op.bias) text_ += fmt::format(" + {}", vector(*op.bias));
+    if (op.selection_bias) text_ += fmt::format(" selection + {}", vector(*op.selection_bias));
     text_ += fmt::format(" -> {}", buffer(op.out));
   }
 

@@ -93,6 +93,25 @@ std::vector<Case> cases() {
   all.push_back({"gpt_oss_with_flags_for_windows", {.architecture = "gpt-oss", .n_layers = 3}, [](GgufBuilder& file) {
                    file.add_i32s("gpt-oss.attention.sliding_window_pattern", {0, 1, 1});
                  }});
+  const auto gating = [](std::uint32_t function, bool normalizes) {
+    return [=](GgufBuilder& file) {
+      file.add_u32("deepseek2.expert_gating_func", function).add_bool("deepseek2.expert_weights_norm", normalizes);
+      file.add_u32("deepseek2.expert_group_count", 3).add_u32("deepseek2.expert_group_used_count", 2);
+    };
+  };
+  all.push_back({"deepseek2_with_sigmoid_and_groups", {.architecture = "deepseek2", .n_layers = 3}, gating(2, true)});
+  all.push_back({"deepseek2_with_softmax_and_groups", {.architecture = "deepseek2", .n_experts = 9, .has_gate_and_up = true},
+                 gating(1, false)});
+  all.push_back({"deepseek2_without_query_rank", {.architecture = "deepseek2", .query_rank = 0}, [](GgufBuilder& file) {
+                   file.add_f32("deepseek2.attention.temperature_scale", 0.3F);
+                   file.add_u32("deepseek2.attention.temperature_length", 16);
+                 }});
+  all.push_back({"deepseek2_with_one_matrix_of_keys_and_values", {.architecture = "deepseek2", .has_kv_matrix = true}});
+  all.push_back({"deepseek2_stretched_as_deepseek_does", {.architecture = "deepseek2", .head_dim = 32}, [](GgufBuilder& file) {
+                   file.add_string("deepseek2.rope.scaling.type", "yarn").add_f32("deepseek2.rope.scaling.factor", 4.0F);
+                   file.add_u32("deepseek2.rope.scaling.original_context_length", 128);
+                   file.add_f32("deepseek2.rope.scaling.yarn_log_multiplier", 0.0707F);
+                 }});
   const std::string moe = "qwen3moe";
   all.push_back({moe + "_with_scales", {.architecture = moe, .has_expert_scale = true}, [](GgufBuilder& file) {
                    file.add_f32("qwen3moe.expert_weights_scale", 2.5F);
@@ -110,8 +129,7 @@ TEST(Executor, ASequenceDoesNotSeeItsNeighbours) {
   const TempDir dir;
   const Loaded loaded(dir.write("tiny.gguf", TinyModel{}.build().build()));
   const Model::Parts& parts = loaded.model->parts();
-  const exec::KvLayout layout{parts.plan.kernels->kv(quant::DType::kF16), parts.plan.spec.n_layers, parts.plan.spec.n_kv_heads,
-                              parts.plan.spec.head_dim};
+  const exec::KvLayout layout = kv_layout(parts.plan, KvType::kF16);
   auto executor = exec::Executor::create(parts.plan, parts.weights, *loaded.engine->parts().pool,
                                          {.max_rows = 200, .max_logit_rows = 8}, layout);
   ASSERT_TRUE(executor) << executor.error().message;
@@ -202,6 +220,26 @@ TEST(Executor, ExpertsGiveTheSameBitsHoweverATextIsCut) {
     }
     EXPECT_LT(difference, 0.08 * size) << quant::info(type).name;
   }
+}
+
+/// Heads of latent attention have one head of keys, which threads share out, and matrices of their own.
+TEST(Executor, LatentAttentionGivesTheSameBitsHoweverATextIsCut) {
+  const TempDir dir;
+  const auto path = dir.write("latent.gguf", TinyModel{.architecture = "deepseek2", .n_heads = 5}.build().build());
+  const auto tokens = some_tokens(100, 9);
+  const auto logits_of = [&](std::size_t n_threads, std::size_t chunk, bool is_mapped) {
+    const Loaded loaded(path, n_threads, {.map_file = is_mapped});
+    std::vector<float> logits;
+    const auto session = Session::create(loaded.model, {.chunk = chunk, .max_logit_rows = chunk});
+    const auto keep = [&](std::size_t, std::span<const float> row) { logits.insert(logits.end(), row.begin(), row.end()); };
+    EXPECT_TRUE(session && (*session)->append_each(tokens, keep));
+    return logits;
+  };
+  const std::vector<float> expected = logits_of(1, 1, false);
+  for (const auto& [n_threads, chunk] : {std::pair{1U, 100U}, {2U, 1U}, {2U, 7U}, {3U, 67U}, {3U, 100U}}) {
+    EXPECT_TRUE(logits_of(n_threads, chunk, false) == expected) << n_threads << ", " << chunk;
+  }
+  EXPECT_TRUE(logits_of(2, 31, true) == expected);
 }
 
 TEST(Executor, ARouterOfNonsenseGivesNonsense) {

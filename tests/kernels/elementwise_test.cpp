@@ -54,6 +54,12 @@ TEST(Elementwise, EpiloguesAreIdenticalOnAllTables) {
     expect_identical(n, [&](const kernels::KernelTable& table, std::vector<float>& out) {
       table.swiglu(x[0].data(), x[1].data(), n, out.data());
     });
+    expect_identical(n, [&](const kernels::KernelTable& table, std::vector<float>& out) {
+      table.sigmoid(x[0].data(), n, out.data());
+      for (std::size_t i = 0; i < n; ++i) {
+        ASSERT_NEAR(static_cast<double>(out[i]), 1 / (1 + std::exp(-static_cast<double>(x[0][i]))), 1e-6);
+      }
+    });
   }
 }
 

@@ -78,7 +78,6 @@ TEST(Spec, NamesTheKeyTheValueAndTheRange) {
   expect_error(Keys{}.build().add_u32("m.rope.dimension_count", 17), {"m.rope.dimension_count is 17", "0 to 16"});
   expect_error(Keys{}.build().add_u32("m.rope.dimension_count", 7), {"m.rope.dimension_count is 7", "even"});
   expect_error(Keys{}.build().add_string("m.rope.scaling.type", "dynamic"), {"dynamic", "none, linear, yarn and longrope"});
-  expect_error(Keys{}.build().add_u32("m.attention.value_length", 8), {"value_length is 8", "16"});
   expect_error(Keys{}.build().add_string("m.rope.freq_base", "x"), {"m.rope.freq_base"});
 }
 

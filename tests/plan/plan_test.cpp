@@ -48,7 +48,7 @@ TEST(Plan, ExpertsAreThreeSteps) {
 }
 
 class Placed : public testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Plan, Placed, testing::Values("llama", "qwen3moe"), [](const auto& name) { return name.param; });
+INSTANTIATE_TEST_SUITE_P(Plan, Placed, testing::Values("llama", "qwen3moe", "deepseek2"), [](const auto& name) { return name.param; });
 
 TEST_P(Placed, PanelsOfAllMatricesAndVectorsLieApartInsideTheWeights) {
   const gguf::File file = parse(TinyModel{.architecture = GetParam(), .has_bias = true, .is_tied = true}.build());
@@ -101,14 +101,18 @@ TEST_P(Placed, LayOutKeepsLivingBuffersApart) {
   std::uint64_t sum = 0;
   for (std::size_t step = 0; step < plan->steps.size(); ++step) {
     const auto touch = [&](plan::BufferId id) {
-      lives[id.index].first = std::min(lives[id.index].first, step);
-      lives[id.index].second = std::max(lives[id.index].second, step);
+      const std::size_t whole = plan->buffers[id.index].whole.value_or(id).index;
+      lives[whole].first = std::min(lives[whole].first, step);
+      lives[whole].second = std::max(lives[whole].second, step);
     };
     const plan::Op& op = plan->steps[step].op;
     if (const auto* embed = std::get_if<plan::Embed>(&op)) touch(embed->out);
     if (const auto* attend = std::get_if<plan::Attend>(&op)) {
-      touch(attend->qkv);
-      touch(attend->out);
+      for (const plan::BufferId id : {attend->queries, attend->keys, attend->values, attend->out}) touch(id);
+    }
+    if (const auto* heads = std::get_if<plan::LinearHeads>(&op)) {
+      touch(heads->in);
+      touch(heads->out);
     }
     if (const auto* linear = std::get_if<plan::Linear>(&op)) {
       touch(linear->in);
@@ -131,10 +135,14 @@ TEST_P(Placed, LayOutKeepsLivingBuffersApart) {
     return plan->buffers[i].stride() * (plan->buffers[i].has_only_logit_rows ? 2 : 5) * sizeof(float);
   };
   for (std::size_t i = 0; i < lives.size(); ++i) {
+    if (plan->buffers[i].whole) {
+      EXPECT_EQ(layout.offsets[i], layout.offsets[plan->buffers[i].whole->index] + plan->buffers[i].column * sizeof(float));
+      continue;
+    }
     sum += size(i);
     EXPECT_LE(layout.offsets[i] + size(i), layout.bytes);
     for (std::size_t j = 0; j < i; ++j) {
-      if (lives[i].second < lives[j].first || lives[j].second < lives[i].first) continue;
+      if (plan->buffers[j].whole || lives[i].second < lives[j].first || lives[j].second < lives[i].first) continue;
       const bool apart = layout.offsets[i] + size(i) <= layout.offsets[j] || layout.offsets[j] + size(j) <= layout.offsets[i];
       EXPECT_TRUE(apart) << plan->buffers[i].name << i << " and " << plan->buffers[j].name << j;
     }

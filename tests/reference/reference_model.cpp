@@ -4,7 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <initializer_list>
+#include <functional>
+#include <limits>
 #include <numbers>
 #include <optional>
 #include <string_view>
@@ -12,7 +13,9 @@
 
 #include "base/assert.h"
 #include "gguf/load.h"
-#include "quant/dtype.h"
+#include "reference/file_reader.h"
+#include "reference/math.h"
+#include "reference/mixers.h"
 
 namespace woolly::reference {
 
@@ -20,19 +23,18 @@ namespace woolly::reference {
 
 /// Reads the keys and tensors that the architectures define and nothing else. What a file may leave out, and what
 /// it means then, follows llama.cpp (src/llama-model.cpp and the architectures' files in src/models at v0.5.0).
-class Loader {
+class Loader : FileReader {
  public:
-  Loader(const gguf::File& file, const os::TensorSource& source) : file_(file), source_(source) {}
+  Loader(const gguf::File& file, const os::TensorSource& source) : FileReader(file, source) {}
 
   Result<ReferenceModel> load() {
-    WOOLLY_TRY(const std::string_view architecture, file_.metadata.get_string("general.architecture"));
-    architecture_ = architecture;
+    WOOLLY_TRY(architecture_, file_.metadata.get_string("general.architecture"));
     if (!is_one_of({"llama", "mistral3", "qwen2", "qwen3", "qwen3moe", "gemma2", "gemma3", "phi3", "granite", "granitemoe",
-                    "olmo2", "glm4", "smollm3", "gpt-oss", "lfm2"})) {
-      return Error{ErrorCode::kUnsupported, fmt::format("the reference has no architecture {}", architecture)};
+                    "olmo2", "glm4", "smollm3", "gpt-oss", "lfm2", "deepseek2"})) {
+      return Error{ErrorCode::kUnsupported, fmt::format("the reference has no architecture {}", architecture_)};
     }
     is_llama_ = is_one_of({"llama", "mistral3", "granite", "granitemoe"});
-    must_have_experts_ = is_one_of({"qwen3moe", "granitemoe", "gpt-oss"});
+    must_have_experts_ = is_one_of({"qwen3moe", "granitemoe", "gpt-oss", "deepseek2"});
     WOOLLY_CHECK(read_shape());
     WOOLLY_CHECK(read_factors());
     WOOLLY_CHECK(read_rope());
@@ -42,21 +44,6 @@ class Loader {
   }
 
  private:
-  [[nodiscard]] bool is_one_of(std::initializer_list<std::string_view> names) const {
-    return std::find(names.begin(), names.end(), architecture_) != names.end();
-  }
-  std::string key(std::string_view name) const { return fmt::format("{}.{}", architecture_, name); }
-
-  /// 0 means "not set" for all numbers that are read by these.
-  Result<std::size_t> find_uint(std::string_view name, std::size_t unset) const {
-    WOOLLY_TRY(const auto value, file_.metadata.find_uint(key(name)));
-    return value.value_or(0) != 0 ? static_cast<std::size_t>(*value) : unset;
-  }
-  Result<double> find_float(std::string_view name, double unset) const {
-    WOOLLY_TRY(const auto value, file_.metadata.find_float(key(name)));
-    return value.value_or(0) != 0 ? static_cast<double>(*value) : unset;
-  }
-
   Status read_shape() {
     const gguf::Metadata& metadata = file_.metadata;
     WOOLLY_TRY(const std::uint64_t n_layers, metadata.get_uint(key("block_count")));
@@ -70,11 +57,11 @@ class Loader {
       return Error{ErrorCode::kInvalidFile, fmt::format("{} heads, {} KV heads", n_heads, model_.n_kv_heads_)};
     }
     WOOLLY_TRY(model_.head_dim_, find_uint("attention.key_length", hidden_dim / n_heads));
-    WOOLLY_TRY(const std::size_t value_length, find_uint("attention.value_length", hidden_dim / n_heads));
+    WOOLLY_TRY(const std::size_t value_length, find_uint("attention.value_length", model_.head_dim_));
     WOOLLY_TRY(const auto is_causal, metadata.find_bool(key("attention.causal")));
     WOOLLY_TRY(const std::size_t n_experts, find_uint("expert_count", 0));
     has_experts_ = n_experts != 0 && (must_have_experts_ || is_one_of({"llama", "mistral3"}));
-    if (value_length != model_.head_dim_ || !is_causal.value_or(true) || (must_have_experts_ && n_experts == 0)) {
+    if ((value_length != model_.head_dim_ && architecture_ != "deepseek2") || !is_causal.value_or(true) || (must_have_experts_ && n_experts == 0)) {
       return Error{ErrorCode::kUnsupported, "the reference has no attention to what follows, and keys as long as values"};
     }
     if (has_experts_) {
@@ -86,11 +73,23 @@ class Loader {
       }
       WOOLLY_TRY(model_.expert_ffn_dim_, find_uint("expert_feed_forward_length", ffn_dim / model_.n_experts_used_));
       if (is_llama_) model_.expert_ffn_dim_ = ffn_dim;
+      if (architecture_ == "deepseek2") WOOLLY_CHECK(read_gating());
     }
     model_.hidden_dim_ = hidden_dim;
     model_.ffn_dim_ = ffn_dim;
     model_.n_heads_ = n_heads;
     model_.rms_eps_ = static_cast<double>(rms_eps);
+    return {};
+  }
+
+  Status read_gating() {
+    Gating& gating = model_.gating_;
+    WOOLLY_TRY(const std::size_t function, find_uint("expert_gating_func", 1));
+    gating.is_sigmoid = function == 2;
+    WOOLLY_TRY(const auto normalizes, file_.metadata.find_bool(key("expert_weights_norm")));
+    gating.normalizes = normalizes.value_or(false);
+    WOOLLY_TRY(gating.n_groups, find_uint("expert_group_count", 1));
+    WOOLLY_TRY(gating.n_groups_used, find_uint("expert_group_used_count", gating.n_groups));
     return {};
   }
 
@@ -102,7 +101,7 @@ class Loader {
       return find_uint(name, unset);
     }
     WOOLLY_TRY(const std::vector<std::int64_t> numbers, file_.metadata.ints(key(name)));
-    for (std::size_t i = 0; i < model_.layers_.size(); ++i) model_.layers_[i].is_convolution = numbers.at(i) == 0;
+    for (std::size_t i = 0; i < model_.layers_.size(); ++i) is_recurrent_.push_back(numbers.at(i) == 0);
     return static_cast<std::size_t>(*std::max_element(numbers.begin(), numbers.end()));
   }
 
@@ -135,7 +134,7 @@ class Loader {
     Rope& rope = model_.rope_;
     WOOLLY_TRY(const std::vector<std::int64_t> sections, file_.metadata.ints(key("rope.dimension_sections")));
     const bool has_sections = sections.size() > 1 && sections[0] > 0 && sections[1] > 0;
-    const bool turns_neighbours = is_llama_ || architecture_ == "smollm3" || (architecture_ == "glm4" && !has_sections);
+    const bool turns_neighbours = is_llama_ || is_one_of({"smollm3", "deepseek2"}) || (architecture_ == "glm4" && !has_sections);
     rope.pairs = turns_neighbours ? Rope::Pairs::kNeighbours : Rope::Pairs::kHalves;
     WOOLLY_TRY(rope.n_rot, find_uint("rope.dimension_count", model_.head_dim_));
     if (rope.n_rot > model_.head_dim_ || rope.n_rot % 2 != 0) {
@@ -238,13 +237,14 @@ class Loader {
     }
     for (Layer& layer : model_.layers_) layer.rope.freq_factors = freq_factors;
     for (std::size_t i = 0; i < model_.layers_.size(); ++i) {
-      WOOLLY_CHECK(read_attention(fmt::format("blk.{}.", i), model_.layers_[i]));
-      WOOLLY_CHECK(read_ffn(fmt::format("blk.{}.", i), model_.layers_[i]));
+      WOOLLY_CHECK(read_attention(fmt::format("blk.{}.", i), i));
+      WOOLLY_CHECK(read_ffn(fmt::format("blk.{}.", i), i));
     }
     return {};
   }
 
-  Status read_attention(const std::string& prefix, Layer& layer) {
+  Status read_attention(const std::string& prefix, std::size_t index) {
+    Layer& layer = model_.layers_[index];
     const std::size_t hidden = model_.hidden_dim_;
     const std::size_t q_dim = model_.n_heads_ * model_.head_dim_;
     const std::size_t kv_dim = model_.n_kv_heads_ * model_.head_dim_;
@@ -258,11 +258,12 @@ class Loader {
     if (architecture_ == "gpt-oss") {
       WOOLLY_TRY(layer.sinks, read(prefix + "attn_sinks.weight", model_.n_heads_, 1));
     }
-    if (layer.is_convolution) {
-      WOOLLY_TRY(const std::size_t n_taps, find_uint("shortconv.l_cache", 0));
-      WOOLLY_TRY(layer.conv_in, read_linear(prefix + "shortconv.in_proj", hidden, 3 * hidden, {}));
-      WOOLLY_TRY(layer.conv_taps, read(prefix + "shortconv.conv.weight", n_taps, hidden));
-      WOOLLY_TRY(layer.conv_out, read_linear(prefix + "shortconv.out_proj", hidden, hidden, {}));
+    if (architecture_ == "deepseek2") {
+      WOOLLY_TRY(layer.mixer, read_latent_attention(*this, prefix, hidden, model_.n_heads_, model_.rms_eps_, model_.rope_));
+      return {};
+    }
+    if (!is_recurrent_.empty() && is_recurrent_[index]) {
+      WOOLLY_TRY(layer.mixer, read_short_convolution(*this, prefix, hidden));
       return {};
     }
     WOOLLY_TRY(layer.q, read_linear(prefix + "attn_q", hidden, q_dim, {.has_bias = true, .has_scale = true}));
@@ -282,14 +283,24 @@ class Loader {
     return {};
   }
 
-  Status read_ffn(const std::string& prefix, Layer& layer) {
+  Status read_ffn(const std::string& prefix, std::size_t index) {
+    Layer& layer = model_.layers_[index];
     const std::size_t hidden = model_.hidden_dim_;
     if (architecture_ != "olmo2") {
       const std::string_view name = architecture_ == "gpt-oss" ? "post_attention_norm" : "ffn_norm";
       WOOLLY_TRY(layer.ffn_norm, read(fmt::format("{}{}.weight", prefix, name), hidden, 1));
     }
-    if (!has_experts_) return read_network(prefix, "", model_.ffn_dim_, layer.ffn);
+    std::size_t n_dense = 0;
+    if (architecture_ == "deepseek2") {
+      WOOLLY_TRY(n_dense, find_uint("leading_dense_block_count", 0));
+    }
+    if (!has_experts_ || index < n_dense) return read_network(prefix, "", model_.ffn_dim_, layer.ffn);
     std::size_t shared_dim = 0;
+    if (architecture_ == "deepseek2") {
+      WOOLLY_TRY(const std::size_t n_shared, find_uint("expert_shared_count", 0));
+      shared_dim = n_shared * model_.expert_ffn_dim_;
+      WOOLLY_TRY(layer.selection_bias, read_optional(prefix + "exp_probs_b.bias", model_.n_experts_));
+    }
     if (architecture_ == "granitemoe") {
       WOOLLY_TRY(shared_dim, find_uint("expert_shared_feed_forward_length", 0));
     }
@@ -306,14 +317,20 @@ class Loader {
     WOOLLY_TRY(network.down, read_linear(prefix + "ffn_down" + suffix, ffn, hidden, optional));
     if (is_one_of({"phi3", "glm4"})) {  // one matrix holds both
       WOOLLY_TRY(network.gate, read_linear(prefix + "ffn_up", hidden, 2 * ffn, optional));
-      network.gate.n_rows = ffn;
-      network.up = network.gate;
-      network.up.weight.erase(network.up.weight.begin(), network.up.weight.begin() + static_cast<std::ptrdiff_t>(ffn * hidden));
+      cut_in_two(network);
       return {};
     }
     WOOLLY_TRY(network.gate, read_linear(prefix + "ffn_gate" + suffix, hidden, ffn, optional));
     WOOLLY_TRY(network.up, read_linear(prefix + "ffn_up" + suffix, hidden, ffn, optional));
     return {};
+  }
+
+  /// Gives the second half of the rows of `gate` to `up`.
+  static void cut_in_two(Expert& network) {
+    network.gate.n_rows /= 2;
+    network.up = network.gate;
+    const auto half = static_cast<std::ptrdiff_t>(network.gate.n_rows * network.gate.n_cols);
+    network.up.weight.erase(network.up.weight.begin(), network.up.weight.begin() + half);
   }
 
   [[nodiscard]] bool has_post_norms() const { return is_one_of({"gemma2", "gemma3", "olmo2", "glm4"}); }
@@ -323,8 +340,13 @@ class Loader {
     WOOLLY_TRY(layer.router,
                read_linear(prefix + "ffn_gate_inp", hidden, model_.n_experts_, {.has_bias = architecture_ == "gpt-oss"}));
     layer.experts.resize(model_.n_experts_);
-    WOOLLY_CHECK(read_stack(prefix + "ffn_gate_exps", hidden, ffn, layer.experts, &Expert::gate));
-    WOOLLY_CHECK(read_stack(prefix + "ffn_up_exps", hidden, ffn, layer.experts, &Expert::up));
+    if (has(prefix + "ffn_gate_up_exps.weight")) {  // of each expert both, one after the other
+      WOOLLY_CHECK(read_stack(prefix + "ffn_gate_up_exps", hidden, 2 * ffn, layer.experts, &Expert::gate));
+      for (Expert& expert : layer.experts) cut_in_two(expert);
+    } else {
+      WOOLLY_CHECK(read_stack(prefix + "ffn_gate_exps", hidden, ffn, layer.experts, &Expert::gate));
+      WOOLLY_CHECK(read_stack(prefix + "ffn_up_exps", hidden, ffn, layer.experts, &Expert::up));
+    }
     return read_stack(prefix + "ffn_down_exps", ffn, hidden, layer.experts, &Expert::down);
   }
 
@@ -355,55 +377,11 @@ class Loader {
     return {};
   }
 
-  /// What an architecture lets stand beside a matrix; a file may leave out each, and more than that is not read.
-  struct Optional {
-    bool has_bias = false;
-    bool has_scale = false;
-    bool scales_bias = false;
-  };
-
-  Result<Linear> read_linear(const std::string& name, std::size_t n_cols, std::size_t n_rows, Optional optional) {
-    Linear linear{.n_rows = n_rows, .n_cols = n_cols, .weight = {}, .bias = {}};
-    linear.scales_bias = optional.scales_bias;
-    WOOLLY_TRY(linear.weight, read(name + ".weight", n_cols, n_rows));
-    if (optional.has_bias) {
-      WOOLLY_TRY(linear.bias, read_optional(name + ".bias", n_rows));
-    }
-    if (optional.has_scale) {
-      WOOLLY_TRY(const std::vector<float> scale, read_optional(name + ".scale", 1));
-      if (!scale.empty()) linear.scale = static_cast<double>(scale[0]);
-    }
-    return linear;
-  }
-
-  /// A vector, or an empty one where the file has none of that name.
-  Result<std::vector<float>> read_optional(const std::string& name, std::size_t n) {
-    if (file_.find_tensor(name) == nullptr) return std::vector<float>{};
-    return read(name, n, 1);
-  }
-
-  Result<std::vector<float>> read(const std::string& name, std::size_t n_cols, std::size_t n_rows) {
-    const gguf::TensorView* tensor = file_.find_tensor(name);
-    if (tensor == nullptr) return Error{ErrorCode::kInvalidFile, fmt::format("{}: missing", name)};
-    if (tensor->n_cols() != n_cols || tensor->n_rows() != n_rows) {
-      return Error{ErrorCode::kInvalidFile, fmt::format("{}: {} rows of {}, expected {} of {}", name, tensor->n_rows(),
-                                                        tensor->n_cols(), n_rows, n_cols)};
-    }
-    std::vector<std::byte> bytes(tensor->size);
-    WOOLLY_CHECK(source_.read(tensor->file, tensor->offset, bytes));
-    std::vector<float> values(n_rows * n_cols);
-    const quant::DTypeInfo& type = quant::info(tensor->type);
-    type.decode(bytes.data(), values.size() / type.block_k, values.data());
-    return values;
-  }
-
-  const gguf::File& file_;
-  const os::TensorSource& source_;
   ReferenceModel model_;
-  std::string_view architecture_;
   bool is_llama_ = false;  ///< With the optional biases of llama.
   bool must_have_experts_ = false;
   bool has_experts_ = false;
+  std::vector<bool> is_recurrent_;  ///< By layer, or empty.
 };
 
 Result<ReferenceModel> ReferenceModel::load(const gguf::File& file, const os::TensorSource& source) {
@@ -418,93 +396,12 @@ Result<ReferenceModel> ReferenceModel::open(const std::filesystem::path& path) {
 
 // -- computing ------------------------------------------------------------------------------------------------------
 
-namespace {
-
-using Vector = std::vector<double>;
-
-/// y_i = x_i / sqrt(mean(x²) + eps) * weight_i
-void rms_norm(std::span<const double> x, std::span<const float> weight, double eps, std::span<double> y) {
-  double sum = 0;
-  for (const double value : x) sum += value * value;
-  const double scale = 1 / std::sqrt(sum / static_cast<double>(x.size()) + eps);
-  for (std::size_t i = 0; i < x.size(); ++i) y[i] = x[i] * scale * static_cast<double>(weight[i]);
+void ReferenceModel::mix(const Layer& layer, std::vector<Vector>& x) const {
+  std::vector<Vector> normed;
+  for (const Vector& row : x) normed.push_back(norm_if_any(row, layer.attn_norm, rms_eps_));
+  const std::vector<Vector> y = layer.mixer->mix(normed);
+  for (std::size_t i = 0; i < x.size(); ++i) add(x[i], y[i], residual_scale_);
 }
-
-Vector rms_norm(std::span<const double> x, std::span<const float> weight, double eps) {
-  Vector y(x.size());
-  rms_norm(x, weight, eps, y);
-  return y;
-}
-
-Vector norm_if_any(const Vector& x, std::span<const float> weight, double eps) {
-  return weight.empty() ? x : rms_norm(x, weight, eps);
-}
-
-Vector multiply(const Linear& linear, std::span<const double> x) {
-  Vector y(linear.n_rows);
-  for (std::size_t row = 0; row < linear.n_rows; ++row) {
-    double sum = 0;
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      sum += static_cast<double>(linear.weight[row * linear.n_cols + i]) * x[i];
-    }
-    const double bias = linear.bias.empty() ? 0 : static_cast<double>(linear.bias[row]);
-    y[row] = linear.scales_bias ? (sum + bias) * linear.scale : sum * linear.scale + bias;
-  }
-  return y;
-}
-
-void softmax(std::span<double> x) {
-  const double max = *std::max_element(x.begin(), x.end());
-  double sum = 0;
-  for (double& value : x) sum += value = std::exp(value - max);
-  for (double& value : x) value /= sum;
-}
-
-void add(std::span<double> x, std::span<const double> y, double scale = 1) {
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] += y[i] * scale;
-}
-
-/// How far YaRN leaves the frequency of pair `i` alone: 1 for those that turn often in the original context, 0 for
-/// those that turn less than once, a ramp between (Peng et al., "YaRN", arXiv 2309.00071, section 3.2; the ends are
-/// those of the authors' code, 32 turns and 1).
-double yarn_share(const Rope& rope, std::size_t i) {
-  const auto pair_that_turns = [&](double n_turns) {
-    return static_cast<double>(rope.n_rot) *
-           std::log(static_cast<double>(rope.original_context) / (n_turns * 2 * std::numbers::pi)) /
-           (2 * std::log(rope.base));
-  };
-  const double low = std::max(0.0, std::floor(pair_that_turns(rope.fast_turns)));
-  const double high = std::min(static_cast<double>(rope.n_rot) - 1, std::ceil(pair_that_turns(rope.slow_turns)));
-  return 1 - std::clamp((static_cast<double>(i) - low) / std::max(0.001, high - low), 0.0, 1.0);
-}
-
-/// Turns one head in place.
-void rotate(const Rope& rope, std::span<double> head, std::size_t position) {
-  const std::size_t n_pairs = rope.n_rot / 2;
-  double magnitude = rope.magnitude;
-  if (rope.is_yarn && rope.factor > 1) magnitude *= 1 + 0.1 * std::log(rope.factor);
-  for (std::size_t i = 0; i < n_pairs; ++i) {
-    const double exponent = -2 * static_cast<double>(i) / static_cast<double>(rope.n_rot);
-    double angle = static_cast<double>(position) * std::pow(rope.base, exponent);
-    if (!rope.freq_factors.empty()) angle /= static_cast<double>(rope.freq_factors[i]);
-    const double share = rope.is_yarn ? yarn_share(rope, i) : 0;
-    angle = angle / rope.factor * (1 - share) + angle * share;
-
-    const bool is_neighbours = rope.pairs == Rope::Pairs::kNeighbours;
-    double& a = head[is_neighbours ? 2 * i : i];
-    double& b = head[is_neighbours ? 2 * i + 1 : i + n_pairs];
-    const double cos = std::cos(angle) * magnitude;
-    const double sin = std::sin(angle) * magnitude;
-    const double turned_a = a * cos - b * sin;
-    b = a * sin + b * cos;
-    a = turned_a;
-  }
-}
-
-/// cap * tanh(x / cap), or x.
-double capped(double x, double cap) { return cap == 0 ? x : cap * std::tanh(x / cap); }
-
-}  // namespace
 
 void ReferenceModel::attend(const Layer& layer, std::vector<Vector>& x) const {
   std::vector<Vector> keys, values;  // [position][n_kv_heads * head_dim]
@@ -560,26 +457,6 @@ void ReferenceModel::attend(const Layer& layer, std::vector<Vector>& x) const {
   }
 }
 
-void ReferenceModel::convolve(const Layer& layer, std::vector<Vector>& x) const {
-  const std::size_t n_taps = layer.conv_taps.size() / hidden_dim_;
-  std::vector<Vector> inputs;
-  for (Vector& row : x) {
-    const Vector parts = multiply(layer.conv_in, rms_norm(row, layer.attn_norm, rms_eps_));
-    const std::span<const double> b(parts.data(), hidden_dim_), c(b.data() + hidden_dim_, hidden_dim_),
-        h(c.data() + hidden_dim_, hidden_dim_);
-    inputs.emplace_back(hidden_dim_);
-    for (std::size_t i = 0; i < hidden_dim_; ++i) inputs.back()[i] = b[i] * h[i];
-    Vector out(hidden_dim_);
-    for (std::size_t i = 0; i < hidden_dim_; ++i) {
-      for (std::size_t back = 0; back < std::min(n_taps, inputs.size()); ++back) {
-        out[i] += static_cast<double>(layer.conv_taps[i * n_taps + n_taps - 1 - back]) * inputs[inputs.size() - 1 - back][i];
-      }
-      out[i] *= c[i];
-    }
-    add(row, multiply(layer.conv_out, out));
-  }
-}
-
 Vector ReferenceModel::gated_network(const Expert& network, const Vector& x) const {
   Vector hidden = multiply(network.gate, x);
   const Vector upper = multiply(network.up, x);
@@ -602,15 +479,38 @@ Vector ReferenceModel::gated_network(const Expert& network, const Vector& x) con
 
 Vector ReferenceModel::experts(const Layer& layer, const Vector& normed) const {
   Vector probabilities = multiply(layer.router, normed);
-  softmax(probabilities);
-  std::vector<std::size_t> order(n_experts_);
-  for (std::size_t i = 0; i < n_experts_; ++i) order[i] = i;
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return probabilities[a] > probabilities[b] || (probabilities[a] == probabilities[b] && a < b);
-  });
-  order.resize(n_experts_used_);
+  if (gating_.is_sigmoid) {
+    for (double& value : probabilities) value = 1 / (1 + std::exp(-value));
+  } else {
+    softmax(probabilities);
+  }
+  Vector scores = probabilities;  // what experts are chosen by
+  for (std::size_t i = 0; i < layer.selection_bias.size(); ++i) scores[i] += static_cast<double>(layer.selection_bias[i]);
+  const auto best_of = [](const Vector& of, std::size_t n) {
+    std::vector<std::size_t> order(of.size());
+    for (std::size_t i = 0; i < of.size(); ++i) order[i] = i;
+    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return of[a] > of[b] || (of[a] == of[b] && a < b); });
+    order.resize(n);
+    return order;
+  };
+  if (gating_.n_groups > 1) {
+    const std::size_t size = n_experts_ / gating_.n_groups;
+    Vector of_groups;
+    for (std::size_t group = 0; group < gating_.n_groups; ++group) {
+      Vector of_group(scores.begin() + static_cast<std::ptrdiff_t>(group * size),
+                      scores.begin() + static_cast<std::ptrdiff_t>((group + 1) * size));
+      std::sort(of_group.begin(), of_group.end(), std::greater());
+      of_groups.push_back(of_group[0] + (size > 1 ? of_group[1] : 0));
+    }
+    const std::vector<std::size_t> groups = best_of(of_groups, gating_.n_groups_used);
+    for (std::size_t i = 0; i < n_experts_; ++i) {
+      if (std::find(groups.begin(), groups.end(), i / size) == groups.end()) scores[i] = -std::numeric_limits<double>::infinity();
+    }
+  }
+  const std::vector<std::size_t> order = best_of(scores, n_experts_used_);
   double sum = 0;
   for (const std::size_t expert : order) sum += probabilities[expert];
+  if (!gating_.normalizes) sum = 1;
   Vector out(hidden_dim_);
   for (const std::size_t expert : order) {
     const Expert& of = layer.experts[expert];
@@ -625,7 +525,7 @@ void ReferenceModel::feed_forward(const Layer& layer, Vector& x) const {
   const Vector normed = norm_if_any(x, layer.ffn_norm, rms_eps_);
   Vector out(hidden_dim_);
   if (layer.has_ffn) out = gated_network(layer.ffn, normed);
-  if (n_experts_ > 0) add(out, experts(layer, normed));
+  if (!layer.experts.empty()) add(out, experts(layer, normed));
   add(x, norm_if_any(out, layer.ffn_post_norm, rms_eps_), residual_scale_);
 }
 
@@ -638,8 +538,8 @@ std::vector<float> ReferenceModel::logits(std::span<const TokenId> tokens) const
     for (double& value : x.back()) value *= embedding_scale_;
   }
   for (const Layer& layer : layers_) {
-    if (layer.is_convolution) {
-      convolve(layer, x);
+    if (layer.mixer != nullptr) {
+      mix(layer, x);
     } else {
       attend(layer, x);
     }

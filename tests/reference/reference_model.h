@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -50,23 +51,31 @@ struct Expert {
   Linear gate, up, down;
 };
 
+class Mixer;
+
 /// An empty vector stands for a norm that the architecture does not have.
 struct Layer {
   std::vector<float> attn_norm, attn_post_norm;  ///< [hidden_dim]
   Linear q, k, v, attn_output;
-  bool is_convolution = false;                   ///< In place of attention (LFM2): ...
-  Linear conv_in, conv_out;                      ///< ... [3 * hidden_dim, hidden_dim], [hidden_dim, hidden_dim]
-  std::vector<float> conv_taps;                  ///< [hidden_dim, n_taps], the latest position last
+  std::shared_ptr<const Mixer> mixer{};          ///< In place of these; nullptr: none
   std::vector<float> q_norm, k_norm;             ///< [head_dim] for each head, or of all heads for all at once
   std::vector<float> sinks;                      ///< [n_heads], or empty
   std::vector<float> ffn_norm, ffn_post_norm;    ///< [hidden_dim]
   Expert ffn;                                    ///< For all tokens; beside experts where it is there
   bool has_ffn = true;
   Linear router;                                 ///< [n_experts, hidden_dim]
+  std::vector<float> selection_bias{};           ///< [n_experts], or empty
   std::vector<Expert> experts;
   std::size_t window = 0;                        ///< Positions that a query sees, with its own; 0: all
   Rope rope;
   bool has_rope = true;
+};
+
+/// How experts are chosen and weighted.
+struct Gating {
+  bool is_sigmoid = false;  ///< Of each logit, in place of the softmax over all.
+  bool normalizes = true;   ///< Weights are made to sum to one.
+  std::size_t n_groups = 1, n_groups_used = 1;
 };
 
 /// What stands between gate and up.
@@ -95,12 +104,12 @@ class ReferenceModel {
 
   /// Adds the output of attention to `x` [n_tokens][hidden_dim].
   void attend(const Layer& layer, std::vector<Vector>& x) const;
-  /// The same of a gated short convolution.
-  void convolve(const Layer& layer, std::vector<Vector>& x) const;
+  /// The same of a layer that has a mixer.
+  void mix(const Layer& layer, std::vector<Vector>& x) const;
   /// Adds the output of the feed-forward network to `x` [hidden_dim].
   void feed_forward(const Layer& layer, Vector& x) const;
   [[nodiscard]] Vector gated_network(const Expert& network, const Vector& x) const;
-  /// The outputs of the experts of highest probability, weighted by probabilities that are made to sum to one.
+  /// The outputs of the experts that are chosen, weighted.
   [[nodiscard]] Vector experts(const Layer& layer, const Vector& normed) const;
 
   std::size_t vocab_size_ = 0;
@@ -113,6 +122,7 @@ class ReferenceModel {
   std::size_t n_experts_used_ = 0;
   std::size_t expert_ffn_dim_ = 0;
   double expert_scale_ = 1;
+  Gating gating_;
   double rms_eps_ = 0;
   Gate gate_ = Gate::kSilu;
   double embedding_scale_ = 1, residual_scale_ = 1, logit_scale_ = 1;

@@ -42,7 +42,7 @@ class GoldenModel : public ::testing::TestWithParam<std::string> {};
 
 INSTANTIATE_TEST_SUITE_P(Architectures, GoldenModel, ::testing::Values("llama-dense", "llama-moe", "mistral3-dense", "qwen2-dense", "qwen3-dense", "qwen3moe-moe",
                                            "gemma2-dense", "gemma3-dense", "phi3-dense", "granite-dense", "granitemoe-moe",
-                                           "olmo2-dense", "glm4-dense", "smollm3-dense", "gpt-oss-moe", "lfm2-dense"),
+                                           "olmo2-dense", "glm4-dense", "smollm3-dense", "gpt-oss-moe", "lfm2-dense", "deepseek2-moe"),
                          [](const auto& name) {
                            std::string text = name.param;
                            std::replace(text.begin(), text.end(), '-', '_');

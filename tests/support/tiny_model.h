@@ -20,6 +20,10 @@ struct TinyModel {
   bool has_experts = false;
   std::uint32_t n_experts = 6, n_experts_used = 3, expert_ffn_dim = 40;
   bool has_expert_scale = false;
+  bool has_gate_and_up = false;  ///< Of experts, in one tensor.
+  /// With latent attention: of queries (0: they have none), and whether keys and values come from one matrix.
+  std::uint32_t query_rank = 24;
+  bool has_kv_matrix = false;
   bool has_bias = false, is_tied = false, has_rope_factors = false;
   unsigned seed = 1;
 
@@ -36,20 +40,36 @@ struct TinyModel {
       std::vector<std::int32_t> of_layers;
       for (std::uint32_t i = 0; i < n_layers; ++i) of_layers.push_back(is_recurrent(i) ? 0 : static_cast<std::int32_t>(n_kv_heads));
       file.add_i32s(key("attention.head_count_kv"), of_layers).add_u32(key("shortconv.l_cache"), 3);
+    } else if (architecture == "deepseek2") {
+      file.add_u32(key("attention.head_count_kv"), has_kv_matrix ? n_heads : 1);
     } else {
       file.add_u32(key("attention.head_count_kv"), n_kv_heads);
     }
-    file.add_u32(key("attention.key_length"), head_dim).add_u32(key("attention.value_length"), head_dim);
-    file.add_u32(key("rope.dimension_count"), head_dim).add_u32(key("vocab_size"), vocab_size);
+    const std::uint32_t n_rot = architecture == "deepseek2" ? head_dim / 4 * 2 : head_dim, rank = 20;
+    const std::uint32_t key_dim = head_dim + n_rot, value_dim = head_dim + 3;  // with latent attention
+    if (architecture == "deepseek2") {
+      file.add_u32(key("attention.key_length"), has_kv_matrix ? key_dim : rank + n_rot);
+      file.add_u32(key("attention.value_length"), has_kv_matrix ? value_dim : rank);
+      file.add_u32(key("attention.kv_lora_rank"), rank).add_u32(key("attention.q_lora_rank"), query_rank);
+      if (!has_kv_matrix) {
+        file.add_u32(key("attention.key_length_mla"), key_dim).add_u32(key("attention.value_length_mla"), value_dim);
+      }
+      file.add_u32(key("leading_dense_block_count"), 1).add_u32(key("expert_shared_count"), 2);
+      file.add_f32(key("expert_weights_scale"), 2.5F);
+    } else {
+      file.add_u32(key("attention.key_length"), head_dim).add_u32(key("attention.value_length"), head_dim);
+    }
+    file.add_u32(key("rope.dimension_count"), n_rot).add_u32(key("vocab_size"), vocab_size);
     file.add_f32(key("attention.layer_norm_rms_epsilon"), 1e-5F);
     file.add_u32(key("attention.sliding_window"), 20);  // less than one block, and than texts of tests
 
     const auto is_one_of = [&](std::initializer_list<const char*> names) {
       return std::find(names.begin(), names.end(), architecture) != names.end();
     };
-    const bool with_experts = has_experts || is_one_of({"qwen3moe", "granitemoe", "gpt-oss"});
+    const bool with_experts = has_experts || is_one_of({"qwen3moe", "granitemoe", "gpt-oss", "deepseek2"});
     const bool experts_share = is_one_of({"llama", "mistral3", "granitemoe"});
-    const std::uint32_t expert_dim = experts_share ? ffn_dim : expert_ffn_dim, shared_dim = 24;
+    const std::uint32_t expert_dim = experts_share ? ffn_dim : expert_ffn_dim;
+    const std::uint32_t shared_dim = architecture == "deepseek2" ? 2 * expert_dim : 24;
     if (with_experts) {
       file.add_u32(key("expert_count"), n_experts).add_u32(key("expert_used_count"), n_experts_used);
       file.add_u32(key("expert_feed_forward_length"), expert_dim);
@@ -104,6 +124,21 @@ struct TinyModel {
         matrix(p + "shortconv.in_proj", hidden_dim, 3 * hidden_dim);
         matrix(p + "shortconv.out_proj", hidden_dim, hidden_dim);
         add(p + "shortconv.conv.weight", 3, hidden_dim, 0.0F, 0.6F);
+      } else if (architecture == "deepseek2") {
+        if (query_rank > 0) {
+          matrix(p + "attn_q_a", hidden_dim, query_rank);
+          add(p + "attn_q_a_norm.weight", query_rank, 1, 1.0F, 0.2F);
+        }
+        matrix(p + (query_rank > 0 ? "attn_q_b" : "attn_q"), query_rank > 0 ? query_rank : hidden_dim, std::uint64_t{n_heads} * key_dim);
+        matrix(p + "attn_kv_a_mqa", hidden_dim, rank + n_rot);
+        add(p + "attn_kv_a_norm.weight", rank, 1, 1.0F, 0.2F);
+        if (has_kv_matrix) {
+          matrix(p + "attn_kv_b", rank, std::uint64_t{n_heads} * (head_dim + value_dim));
+        } else {
+          add_shape(p + "attn_k_b.weight", {head_dim, rank, n_heads}, 0.0F, 0.3F);
+          add_shape(p + "attn_v_b.weight", {rank, value_dim, n_heads}, 0.0F, 0.3F);
+        }
+        matrix(p + "attn_output", std::uint64_t{n_heads} * value_dim, hidden_dim);
       } else {
         matrix(p + "attn_q", hidden_dim, q_dim);
         matrix(p + "attn_k", hidden_dim, kv_dim);
@@ -121,10 +156,15 @@ struct TinyModel {
         matrix(p + "ffn_up" + suffix, hidden_dim, has_gate_in_up ? 2 * dim : dim);
         matrix(p + "ffn_down" + suffix, dim, hidden_dim);
       };
-      if (with_experts) {
+      if (with_experts && (architecture != "deepseek2" || layer > 0)) {
         matrix(p + "ffn_gate_inp", hidden_dim, n_experts);
-        stack(p + "ffn_gate_exps", hidden_dim, expert_dim);
-        stack(p + "ffn_up_exps", hidden_dim, expert_dim);
+        add(p + "exp_probs_b.bias", n_experts, 1, 0.0F, 0.3F);
+        if (has_gate_and_up) {
+          stack(p + "ffn_gate_up_exps", hidden_dim, 2 * expert_dim);
+        } else {
+          stack(p + "ffn_gate_exps", hidden_dim, expert_dim);
+          stack(p + "ffn_up_exps", hidden_dim, expert_dim);
+        }
         stack(p + "ffn_down_exps", expert_dim, hidden_dim);
         network("_shexp", shared_dim);
       } else {

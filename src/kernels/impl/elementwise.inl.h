@@ -135,6 +135,13 @@ void softmax(const float* x, float scale, std::size_t n, float* out) noexcept {
   });
 }
 
+void sigmoid(const float* x, std::size_t n, float* out) noexcept {
+  for_lanes(n, [&](std::size_t i, std::size_t count) {
+    const simd::F32 decay = exp(simd::sub(simd::splat(0.0F), load_some(x + i, count)));
+    store_some(out + i, simd::div(simd::splat(1.0F), simd::add(simd::splat(1.0F), decay)), count);
+  });
+}
+
 void swiglu(const float* gate, const float* up, std::size_t n, float* out) noexcept {
   for_lanes(n, [&](std::size_t i, std::size_t count) {
     const simd::F32 g = load_some(gate + i, count);

@@ -20,6 +20,7 @@ const KernelTable kTable = {
     .add = add,
     .add_weighted = add_weighted,
     .softmax = softmax,
+    .sigmoid = sigmoid,
     .swiglu = swiglu,
     .geglu = geglu,
     .clamped_swiglu = clamped_swiglu,
