@@ -16,6 +16,7 @@ endif()
 
 set(WOOLLY_KERNEL_SOURCES ${CMAKE_SOURCE_DIR}/src/kernels/impl/attention.cpp
                           ${CMAKE_SOURCE_DIR}/src/kernels/impl/matmul_float.cpp
+                          ${CMAKE_SOURCE_DIR}/src/kernels/impl/recurrence.cpp
                           ${CMAKE_SOURCE_DIR}/src/kernels/impl/table.cpp)
 set(WOOLLY_INTEGER_KERNEL_SOURCES ${CMAKE_SOURCE_DIR}/src/kernels/impl/matmul_32.cpp
                                   ${CMAKE_SOURCE_DIR}/src/kernels/impl/matmul_256.cpp

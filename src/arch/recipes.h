@@ -37,5 +37,9 @@ Result<model::Spec> read_lfm2_spec(const gguf::Metadata& metadata);
 void build_lfm2(plan::GraphBuilder& graph);
 Result<model::Spec> read_deepseek2_spec(const gguf::Metadata& metadata);
 void build_deepseek2(plan::GraphBuilder& graph);
+Result<model::Spec> read_qwen35_spec(const gguf::Metadata& metadata);
+Result<model::Spec> read_qwen35moe_spec(const gguf::Metadata& metadata);
+Result<model::Spec> read_qwen3next_spec(const gguf::Metadata& metadata);
+void build_qwen3next(plan::GraphBuilder& graph);
 
 }  // namespace woolly::arch

@@ -24,6 +24,9 @@ constexpr Architecture kArchitectures[] = {
     {"gpt-oss", read_gpt_oss_spec, build_gpt_oss},
     {"lfm2", read_lfm2_spec, build_lfm2},
     {"deepseek2", read_deepseek2_spec, build_deepseek2},
+    {"qwen35", read_qwen35_spec, build_qwen3next},
+    {"qwen35moe", read_qwen35moe_spec, build_qwen3next},
+    {"qwen3next", read_qwen3next_spec, build_qwen3next},
 };
 
 }  // namespace

@@ -41,10 +41,10 @@ class Layer {
  private:
   Mixed attention() {
     const BufferId qkv = project_qkv();
-    const BufferId queries = graph_.part(qkv, 0, q_rows()), keys = graph_.part(qkv, q_rows(), k_rows());
+    const BufferId queries = graph_.part(qkv, 0, q_columns()), keys = graph_.part(qkv, q_columns(), k_rows());
     plan::Attend attend{.queries = queries,
                         .keys = keys,
-                        .values = graph_.part(qkv, q_rows() + k_rows(), v_rows()),
+                        .values = graph_.part(qkv, q_columns() + k_rows(), v_rows()),
                         .out = graph_.buffer("attn", std::uint64_t{spec_.n_heads} * spec_.value_dim)};
     if (traits_.qk_norm == QkNorm::kHeads) {
       attend.query_norm = norm("attn_q_norm", spec_.head_dim);
@@ -58,6 +58,7 @@ class Layer {
     if (is_windowed && spec_.window_rope) attend.rotation = plan::Rotation::kWindowRope;
     const std::uint32_t unrotated = spec_.layers_per_unrotated;
     if (unrotated != 0 && (index_ + 1) % unrotated == 0) attend.rotation = plan::Rotation::kNone;
+    attend.has_gates = traits_.has_attention_gates;
     if (traits_.has_sinks) attend.sinks = graph_.vector(name("attn_sinks.weight"), spec_.n_heads);
     graph_.attend(name("attend"), attend);
     return {attend.out, "attn_output"};
@@ -68,30 +69,35 @@ class Layer {
     const bool has_shared = traits_.has_shared_expert && spec_.experts.shared_ffn_dim > 0;
     BufferId shared{};
     if (has_shared) shared = gate_and_up("_shexp", spec_.experts.shared_ffn_dim);
-    graph_.experts({.steps = name(""),
+    const bool has_gate = has_shared && traits_.has_shared_expert_gate;
+    const BufferId gate = graph_.experts({.steps = name(""),
                     .router = name("ffn_gate_inp"),
                     .gate = name("ffn_gate_exps"),
                     .up = name("ffn_up_exps"),
                     .down = name("ffn_down_exps"),
                     .gate_and_up = traits_.may_have_gate_and_up ? name("ffn_gate_up_exps") : "",
+                    .shared_gate = has_gate ? name("ffn_gate_inp_shexp") : "",
                     .selection_bias = traits_.has_selection_bias ? name("exp_probs_b") : "",
                     .may_have_scale = traits_.has_ffn_scale,
                     .may_have_bias = traits_.has_expert_bias,
                     .epilogue = traits_.gate},
                    x_, *pre_norm(traits_.ffn_norm));
-    if (has_shared) add_to_residual("down_shexp", shared, {}, down("_shexp"));
+    if (!has_shared) return;
+    ProjectionSpec projection = down("_shexp");
+    if (has_gate) projection.gate = gate;
+    add_to_residual("down_shexp", shared, {}, projection);
   }
 
   BufferId project_qkv() {
-    const BufferId qkv = graph_.buffer("qkv", q_rows() + k_rows() + v_rows());
+    const BufferId qkv = graph_.buffer("qkv", q_columns() + k_rows() + v_rows());
     const auto part = [&](std::string_view of, std::uint64_t n_rows) {
       return ProjectionSpec{.name = name(of), .n_rows = n_rows, .may_have_bias = true, .scale = ScaleOrder::kBeforeBias};
     };
     std::vector<ProjectionSpec> parts;
     if (graph_.has_tensor(name("attn_qkv.weight"))) {
-      parts = {part("attn_qkv", q_rows() + k_rows() + v_rows())};
+      parts = {part("attn_qkv", q_columns() + k_rows() + v_rows())};
     } else {
-      parts = {part("attn_q", q_rows()), part("attn_k", k_rows()), part("attn_v", v_rows())};
+      parts = {part("attn_q", q_columns()), part("attn_k", k_rows()), part("attn_v", v_rows())};
     }
     graph_.linear(name("qkv"), x_, pre_norm("attn_norm"), parts, Epilogue::kStore, qkv);
     return qkv;
@@ -128,6 +134,7 @@ class Layer {
 
   [[nodiscard]] std::string name(std::string_view part) const { return fmt::format("blk.{}.{}", index_, part); }
   [[nodiscard]] std::uint64_t q_rows() const { return std::uint64_t{spec_.n_heads} * spec_.head_dim; }
+  [[nodiscard]] std::uint64_t q_columns() const { return traits_.has_attention_gates ? 2 * q_rows() : q_rows(); }
   [[nodiscard]] std::uint64_t k_rows() const { return std::uint64_t{spec_.n_kv_heads} * spec_.head_dim; }
   [[nodiscard]] std::uint64_t v_rows() const { return std::uint64_t{spec_.n_kv_heads} * spec_.value_dim; }
   Norm norm(std::string_view of, std::uint64_t n) {

@@ -32,8 +32,10 @@ struct TransformerTraits {
   bool has_gate_in_up = false;   ///< `ffn_up` has the rows of the gate, then its own.
   plan::Epilogue gate = plan::Epilogue::kSwiGlu;
   bool has_sinks = false;
+  bool has_attention_gates = false;  ///< `attn_q` has for each head the rows of the query, then those of its gates.
   bool has_expert_bias = false;
   bool has_shared_expert = false;  ///< Spec::experts.shared_ffn_dim is looked at.
+  bool has_shared_expert_gate = false;  ///< `ffn_gate_inp_shexp`, whose sigmoid multiplies what the shared expert gives.
   bool may_have_gate_and_up = false;  ///< `ffn_gate_up_exps` in place of two tensors.
   bool has_selection_bias = false; ///< `exp_probs_b.bias`, if the file has it.
   /// Writes what stands in place of attention, of the norm of `x`: in the layers that Spec::is_recurrent names, in all where

@@ -56,7 +56,10 @@ ModelWork work_of(const Model& model, KvType kv_type) {
     if (const auto* heads = std::get_if<plan::LinearHeads>(&step.op)) {
       add(heads->matrices, plan.matrices[heads->matrices.index].n);
     }
-    if (const auto* route = std::get_if<plan::Route>(&step.op)) add(route->router, 1);
+    if (const auto* route = std::get_if<plan::Route>(&step.op)) {
+      add(route->router, 1);
+      if (route->shared_gate) add(*route->shared_gate, 1);
+    }
     if (const auto* experts = std::get_if<plan::ExpertsUp>(&step.op)) {
       add(experts->gate.matrix, n_used);
       add(experts->up.matrix, n_used);

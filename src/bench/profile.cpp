@@ -72,6 +72,7 @@ class StepWork {
     const plan::PackedMatrix& router = plan_.matrices[op.router.index];
     operations_of(router.kernel->act, to) += n_rows_ * 2 * router.n_rows * router.n_cols;
     to.bytes += n_runs_ * router.bytes();
+    if (op.shared_gate) to.bytes += n_runs_ * plan_.matrices[op.shared_gate->index].bytes();
   }
   void add(const plan::ExpertsUp& op, StepProfile& to) const {
     add(op.gate, to);
@@ -91,6 +92,12 @@ class StepWork {
     to.float_operations += work_.n_pairs * 2 * plan_.spec.n_heads * (plan_.spec.head_dim + plan_.spec.value_dim);
   }
   void add(const plan::Convolve&, StepProfile&) const {}
+  void add(const plan::Recur& op, StepProfile& to) const {
+    // Each run reads and writes the state once; a product with a key and one with a query, decay and what is added.
+    const std::uint64_t n = op.key_dim * plan_.buffers[op.out.index].width;
+    to.bytes += n_runs_ * 2 * n * sizeof(float);
+    to.float_operations += n_rows_ * 7 * n;
+  }
   void add(const plan::Normalize&, StepProfile&) const {}
   void add(const plan::SelectRows&, StepProfile&) {
     n_runs_ = work_.n_logit_runs;

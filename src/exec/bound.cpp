@@ -18,7 +18,7 @@ class Binder {
     for (const plan::Projection& projection : op.projections) {
       const float scale = projection.scale ? *vector(*projection.scale) : 1.0F;
       bound.projections.push_back({matrix(projection.matrix), scale * projection.factor, vector(projection.bias),
-                                   projection.out_column});
+                                   projection.out_column, buffer(projection.gate)});
     }
     return bound;
   }
@@ -33,11 +33,19 @@ class Binder {
   BoundStep operator()(const plan::Attend& op) const {
     return BoundAttend{buffer(op.queries), buffer(op.keys), buffer(op.values), buffer(op.out), op.layer, norm(op.query_norm), norm(op.key_norm), op.rotation,
                        op.window == 0 ? 0xFFFFFFFF : op.window, vector(op.sinks),
-                       op.shared_key ? std::optional(buffer(*op.shared_key)) : std::nullopt};
+                       buffer(op.shared_key), op.has_gates};
   }
 
   BoundStep operator()(const plan::Convolve& op) const {
-    return BoundConvolve{buffer(op.in), buffer(op.out), op.form, vector(op.taps), op.n_taps, static_cast<std::size_t>(op.state)};
+    return BoundConvolve{buffer(op.in), buffer(op.out), op.form, vector(op.taps), vector(op.bias), op.n_taps,
+                         static_cast<std::size_t>(op.state)};
+  }
+
+  BoundStep operator()(const plan::Recur& op) const {
+    return BoundRecur{op.rule, op.n_heads, op.key_dim, buffer(op.keys), buffer(op.queries), buffer(op.values), buffer(op.gates),
+                      buffer(op.out), buffer(op.steps), buffer(op.weights), op.heads_of_group, op.group_stride,
+                      op.key_heads_repeat, vector(op.step_bias), vector(op.rates), vector(op.skips), norm(op.norm),
+                      op.length_eps, static_cast<std::size_t>(op.state)};
   }
 
   BoundStep operator()(const plan::Normalize& op) const {
@@ -46,7 +54,8 @@ class Binder {
 
   BoundStep operator()(const plan::Route& op) const {
     return BoundRoute{{buffer(op.in), norm(op.norm), plan::act_formats(plan_, op)}, matrix(op.router), vector(op.bias),
-                      vector(op.selection_bias), buffer(op.out)};
+                      vector(op.selection_bias),
+                      op.shared_gate ? std::optional(matrix(*op.shared_gate)) : std::nullopt, buffer(op.out)};
   }
 
   BoundStep operator()(const plan::ExpertsUp& op) const {
@@ -77,6 +86,9 @@ class Binder {
     const plan::Buffer& buffer = plan_.buffers[id.index];
     return {reinterpret_cast<float*>(workspace_ + layout_.offsets[id.index]), static_cast<std::size_t>(buffer.width),
             static_cast<std::size_t>(buffer.stride())};
+  }
+  [[nodiscard]] std::optional<BoundBuffer> buffer(const std::optional<plan::BufferId>& id) const {
+    return id ? std::optional(buffer(*id)) : std::nullopt;
   }
   [[nodiscard]] const float* vector(plan::VectorId id) const { return weights_.vector(plan_.vectors[id.index]); }
   [[nodiscard]] const float* vector(const std::optional<plan::VectorId>& id) const {

@@ -49,6 +49,7 @@ struct BoundProjection {
   float scale;
   const float* bias;  ///< nullptr: none.
   std::size_t out_column;
+  std::optional<BoundBuffer> gate;
 };
 
 /// What matrices read.
@@ -81,13 +82,30 @@ struct BoundAttend {
   std::uint32_t window;  ///< At least 1.
   const float* sinks;    ///< [n_heads]; nullptr: none.
   std::optional<BoundBuffer> shared_key;
+  bool has_gates;
 };
 
 struct BoundConvolve {
   BoundBuffer in, out;
   plan::Convolution form;
   const float* taps;
+  const float* bias;  ///< nullptr: none.
   std::size_t n_taps, state;
+};
+
+struct BoundRecur {
+  plan::Recurrence rule;
+  std::size_t n_heads, key_dim;
+  BoundBuffer keys, queries, values, gates, out, steps;
+  std::optional<BoundBuffer> weights;
+  std::size_t heads_of_group, group_stride;
+  bool key_heads_repeat;
+  const float* step_bias;
+  const float* rates;
+  const float* skips;  ///< nullptr: none.
+  std::optional<BoundNorm> norm;
+  float length_eps;
+  std::size_t state;
 };
 
 struct BoundNormalize {
@@ -107,6 +125,7 @@ struct BoundRoute {
   BoundMatrix router;
   const float* bias;            ///< nullptr: none.
   const float* selection_bias;  ///< nullptr: none.
+  std::optional<BoundMatrix> shared_gate;
   BoundBuffer out;
 };
 
@@ -129,8 +148,8 @@ struct BoundSelectRows {
   std::vector<BoundBuffer> buffers;
 };
 
-using BoundStep = std::variant<BoundEmbed, BoundLinear, BoundLinearHeads, BoundAttend, BoundConvolve, BoundNormalize,
-                               BoundRoute, BoundExpertsUp, BoundExpertsDown, BoundSelectRows>;
+using BoundStep = std::variant<BoundEmbed, BoundLinear, BoundLinearHeads, BoundAttend, BoundConvolve, BoundRecur,
+                               BoundNormalize, BoundRoute, BoundExpertsUp, BoundExpertsDown, BoundSelectRows>;
 
 /// Binds `plan` to its weights and to a workspace that `layout` fits. All are borrowed.
 std::vector<BoundStep> bind(const plan::Plan& plan, const pack::Weights& weights, const plan::WorkspaceLayout& layout,

@@ -10,6 +10,7 @@
 #include "exec/act_layout.h"
 #include "exec/bound.h"
 #include "exec/chunk_queue.h"
+#include "exec/recurrent.h"
 #include "exec/routing.h"
 #include "kernels/panel_format.h"
 #include "model/rope.h"
@@ -45,6 +46,7 @@ struct Inputs {
 struct Scratch {
   float* tiles[2];       ///< [max_rows, kPanelRows] each; the first holds all slots of max_rows rows.
   float* attention;
+  float* recurrence;
   std::byte* row;        ///< One row of the embedding table in file layout.
   std::uint8_t* panel;   ///< Where rows of a mapped file are packed to; the largest panel fits.
   Inputs inputs;         ///< Of kRedundantRows rows.
@@ -292,6 +294,14 @@ struct Executor::State::Walk {
     s.table.clamped_swiglu(gate, up, n, out);
   }
 
+  void add(const BoundProjection& projection, std::size_t row, const float* y, std::size_t n, float* out) const {
+    if (!projection.gate) return s.table.add(y, n, out);
+    const std::uint32_t first = 0;
+    float weight;
+    s.table.sigmoid(projection.gate->row(row), 1, &weight);
+    s.table.add_weighted(y, &first, &weight, 1, n, out);
+  }
+
   void finish_panel(const BoundLinear& op, const BoundProjection& projection, std::size_t panel) {
     const std::size_t column = projection.out_column + panel * kPanelRows;
     const std::size_t n = projection.matrix.rows_of(panel);
@@ -300,7 +310,7 @@ struct Executor::State::Walk {
       float* out = op.out.row(row) + column;
       switch (op.epilogue) {
         case plan::Epilogue::kStore: std::memcpy(out, y, n * sizeof(float)); break;
-        case plan::Epilogue::kAdd: s.table.add(y, n, out); break;
+        case plan::Epilogue::kAdd: add(projection, row, y, n, out); break;
         case plan::Epilogue::kSoftCap: s.table.soft_cap(y, op.soft_cap, n, out); break;
         default: gate(op.epilogue, y, mine.tiles[1] + row * kPanelRows, n, out); break;
       }
@@ -388,11 +398,12 @@ struct Executor::State::Walk {
     };
     const std::size_t position = s.positions[row];
     const float temperature = model::attention_temperature(spec.attention_temperature, s.positions[row]);
-    float* queries = op.queries.row(row) + kv_head * group * head_dim;
+    const std::size_t query_stride = op.queries.width / spec.n_heads;  // with a gate, of two heads
+    float* queries = op.queries.row(row) + kv_head * group * query_stride;
     float* key = op.keys.row(row) + kv_head * head_dim;
     const float* value = op.values.row(row) + kv_head * spec.value_dim;
     for (std::size_t g = 0; g < group; ++g) {
-      float* query = queries + g * head_dim;
+      float* query = queries + g * query_stride;
       if (op.query_norm) s.table.rms_norm(query, op.query_norm->weight, op.query_norm->eps, head_dim, query);
       rotate(query);
       if (temperature != 1.0F) s.table.affine(query, temperature, nullptr, head_dim, query);
@@ -414,6 +425,7 @@ struct Executor::State::Walk {
   void attend(const BoundAttend& op, const Slice& slice, std::size_t kv_head, std::size_t first, std::size_t end) const {
     const model::Spec& spec = s.plan.spec;
     const std::size_t head_dim = spec.head_dim, group = spec.n_heads / spec.n_kv_heads;
+    const std::size_t query_stride = op.queries.width / spec.n_heads;
     const float* queries[kernels::kMaxQueries];
     float* outputs[kernels::kMaxQueries];
     std::uint32_t n_keys[kernels::kMaxQueries];
@@ -422,7 +434,7 @@ struct Executor::State::Walk {
       const std::size_t n = std::min(end - at, kernels::kMaxQueries);
       for (std::size_t i = 0; i < n; ++i) {
         const std::size_t row = slice.first_row + (at + i) / group, head = kv_head * group + (at + i) % group;
-        queries[i] = op.queries.row(row) + head * head_dim;
+        queries[i] = op.queries.row(row) + head * query_stride;
         outputs[i] = op.out.row(row) + head * spec.value_dim;
         n_keys[i] = s.positions[row] + 1;
         if (op.sinks != nullptr) sinks[i] = op.sinks[head];
@@ -441,6 +453,12 @@ struct Executor::State::Walk {
                             .soft_cap = spec.attention_soft_cap,
                             .window = op.window,
                             .sinks = op.sinks == nullptr ? nullptr : sinks});
+      for (std::size_t i = 0; op.has_gates && i < n; ++i) {
+        const std::size_t row = slice.first_row + (at + i) / group, head = kv_head * group + (at + i) % group;
+        float* gate = op.queries.row(row) + head * query_stride + head_dim;
+        s.table.sigmoid(gate, spec.value_dim, gate);
+        s.table.multiply(gate, outputs[i], spec.value_dim, outputs[i]);
+      }
     }
   }
 
@@ -493,39 +511,25 @@ struct Executor::State::Walk {
     barrier();
   }
 
-  /// A sequence's rows follow each other, so what is shared out are columns.
-  void operator()(const BoundConvolve& op) {
-    constexpr std::size_t kColumns = 128;  // of one unit
-    const std::size_t of_slice = base::ceil_div(op.out.width, kColumns), n_units = s.batch->slices.size() * of_slice;
+  /// Calls body(slice, i) for each sequence and i below n, shared out: a sequence's rows follow each other.
+  template <typename Body>
+  void for_parts_of_slices(std::size_t n, Body body) {
+    const std::size_t n_units = s.batch->slices.size() * n;
     ChunkQueue::Round units = chunks(n_units);
-    for (std::size_t unit = units.next(); unit < n_units; unit = units.next()) {
-      const std::size_t first = unit % of_slice * kColumns;
-      convolve(op, s.batch->slices[unit / of_slice], first, std::min(kColumns, op.out.width - first));
-    }
-    watch.lap(Phase::kEpilogue);
+    for (std::size_t unit = units.next(); unit < n_units; unit = units.next()) body(s.batch->slices[unit / n], unit % n);
+    watch.lap(Phase::kKernel);
     barrier();
   }
 
-  void convolve(const BoundConvolve& op, const Slice& slice, std::size_t first, std::size_t n) const {
-    const std::size_t width = op.out.width, n_before = op.n_taps - 1;
-    const float* before = slice.sequence->state() + op.state + first;
-    float* after = slice.sequence->next_state() + op.state + first;
-    // The last inputs before the slice, which are state, and then its own.
-    const auto input = [&](std::size_t i) -> const float* {
-      return i < n_before ? before + i * width : op.in.row(slice.first_row + i - n_before) + 2 * width + first;
-    };
-    for (std::size_t i = 0; i < slice.n_rows; ++i) {
-      float* row = op.in.row(slice.first_row + i) + first;
-      float* x = row + 2 * width;
-      float* out = op.out.row(slice.first_row + i) + first;
-      s.table.multiply(row, x, n, x);
-      const float* rows[plan::kMaxConvolutionTaps];
-      for (std::size_t t = 0; t < op.n_taps; ++t) rows[t] = input(i + t);
-      s.table.convolve(op.taps + first * op.n_taps, op.n_taps, rows, n, out);
-      s.table.multiply(row + width, out, n, out);
-    }
-    // Where state is written in place, what is read lies behind what is written.
-    for (std::size_t i = 0; i < n_before; ++i) std::memmove(after + i * width, input(slice.n_rows + i), n * sizeof(float));
+  void operator()(const BoundConvolve& op) {
+    for_parts_of_slices(base::ceil_div(op.out.width, kConvolvedColumns), [&](const Slice& slice, std::size_t i) {
+      const std::size_t first = i * kConvolvedColumns;
+      convolve(op, slice, first, std::min(kConvolvedColumns, op.out.width - first), s.table);
+    });
+  }
+
+  void operator()(const BoundRecur& op) {
+    for_parts_of_slices(op.n_heads, [&](const Slice& slice, std::size_t head) { recur(op, slice, head, mine.recurrence, s.table); });
   }
 
   void operator()(const BoundNormalize& op) {
@@ -542,23 +546,25 @@ struct Executor::State::Walk {
     prepare_rows(op.in);
     watch.lap(Phase::kPrepare);
     const Inputs& from = inputs();
-    const ActColumn* columns = columns_for(op.router, from.columns);
+    const std::size_t n_panels = op.router.n_panels + (op.shared_gate ? 1 : 0);  // the last is that of the gate
     const auto logits_of = [&](std::size_t panel, std::size_t first, std::size_t end) {
-      multiply(op.router, 0, panel, columns + first, end - first, mine.tiles[0]);
+      const bool is_gate = panel == op.router.n_panels;
+      const BoundMatrix& matrix = is_gate ? *op.shared_gate : op.router;
+      const std::size_t local = is_gate ? 0 : panel, column = is_gate ? op.router.n_rows : panel * kPanelRows;
+      multiply(matrix, 0, local, columns_for(matrix, from.columns) + first, end - first, mine.tiles[0]);
+      const std::size_t n = matrix.rows_of(local);
       for (std::size_t row = first; row < end; ++row) {
-        const float* y = mine.tiles[0] + (row - first) * kPanelRows;
-        float* out = op.out.row(row) + panel * kPanelRows;
-        const std::size_t n = op.router.rows_of(panel);
-        std::memcpy(out, y, n * sizeof(float));
-        if (op.bias != nullptr) s.table.add(op.bias + panel * kPanelRows, n, out);
+        float* out = op.out.row(row) + column;
+        std::memcpy(out, mine.tiles[0] + (row - first) * kPanelRows, n * sizeof(float));
+        if (op.bias != nullptr && !is_gate) s.table.add(op.bias + panel * kPanelRows, n, out);
       }
       watch.lap(Phase::kKernel);
     };
     if (is_redundant()) {
-      ChunkQueue::Round panels = chunks(op.router.n_panels);
-      for (std::size_t panel = panels.next(); panel < op.router.n_panels; panel = panels.next()) logits_of(panel, 0, n_rows);
+      ChunkQueue::Round panels = chunks(n_panels);
+      for (std::size_t panel = panels.next(); panel < n_panels; panel = panels.next()) logits_of(panel, 0, n_rows);
     } else if (const auto [first, end] = my_rows(); first < end) {
-      for (std::size_t panel = 0; panel < op.router.n_panels; ++panel) logits_of(panel, first, end);
+      for (std::size_t panel = 0; panel < n_panels; ++panel) logits_of(panel, first, end);
       for_my_rows([&](std::size_t row) { s.shared.routing.choose(row, op.out.row(row), op.selection_bias, s.table); });
       watch.lap(Phase::kEpilogue);
     }
@@ -719,16 +725,17 @@ namespace {
 /// Where what `create` takes goes, in bytes.
 struct WorkspaceSizes {
   ActLayout act{}, expert_act{}, head_act{};
-  std::size_t tile, slot_tile, attention, table_row, panel, angles;
+  std::size_t tile, slot_tile, attention, recurrence, table_row, panel, angles;
 
   WorkspaceSizes(const plan::Plan& plan, const plan::Limits& limits) {
-    std::size_t table_row_bytes = 0, panel_bytes = 0;
+    std::size_t table_row_bytes = 0, panel_bytes = 0, key_dim = 0;
     for (const plan::Step& step : plan.steps) {
       const auto prepares = [&](plan::BufferId in) {
         act.width = std::max(act.width, static_cast<std::size_t>(plan.buffers[in.index].width));
       };
       if (const auto* linear = std::get_if<plan::Linear>(&step.op)) prepares(linear->in);
       if (const auto* route = std::get_if<plan::Route>(&step.op)) prepares(route->in);
+      if (const auto* recur = std::get_if<plan::Recur>(&step.op)) key_dim = std::max(key_dim, recur->key_dim);
       if (const auto* heads = std::get_if<plan::LinearHeads>(&step.op)) {
         head_act.width = std::max(head_act.width, static_cast<std::size_t>(plan.matrices[heads->matrices.index].n_cols));
       }
@@ -748,6 +755,7 @@ struct WorkspaceSizes {
     tile = limits.max_rows * kPanelRows * sizeof(float);
     slot_tile = std::max<std::size_t>(1, experts.n_used) * tile;
     attention = round_line(kernels::attention_scratch_floats(plan.spec.head_dim, plan.spec.value_dim) * sizeof(float));
+    recurrence = round_line(recurrence_scratch_floats(key_dim) * sizeof(float));
     table_row = round_line(table_row_bytes);
     panel = panel_bytes;
     angles = round_line(limits.max_rows * plan.spec.rope.n_rot * sizeof(float));
@@ -761,7 +769,7 @@ struct WorkspaceSizes {
   [[nodiscard]] std::uint64_t all(const plan::WorkspaceLayout& buffers, const plan::Limits& limits,
                                   std::size_t n_threads) const {
     const std::size_t of_thread =
-        slot_tile + tile + attention + table_row + panel + activations_of(kRedundantRows) + head_activations();
+        slot_tile + tile + attention + recurrence + table_row + panel + activations_of(kRedundantRows) + head_activations();
     return buffers.bytes + activations_of(limits.max_rows) + n_turnings_ * angles + n_threads * of_thread;
   }
 
@@ -812,6 +820,7 @@ Result<std::unique_ptr<Executor>> Executor::create(const plan::Plan& plan, const
     scratch.tiles[0] = reinterpret_cast<float*>(std::exchange(at, at + sizes.slot_tile));
     scratch.tiles[1] = reinterpret_cast<float*>(std::exchange(at, at + sizes.tile));
     scratch.attention = reinterpret_cast<float*>(std::exchange(at, at + sizes.attention));
+    scratch.recurrence = reinterpret_cast<float*>(std::exchange(at, at + sizes.recurrence));
     scratch.row = std::exchange(at, at + sizes.table_row);
     scratch.panel = reinterpret_cast<std::uint8_t*>(std::exchange(at, at + sizes.panel));
     scratch.inputs.activations = std::exchange(at, at + sizes.activations_of(kRedundantRows));

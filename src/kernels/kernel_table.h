@@ -13,6 +13,7 @@
 
 #include "kernels/attention_kernel.h"
 #include "kernels/matmul_kernel.h"
+#include "kernels/recurrence_kernel.h"
 #include "quant/dtype.h"
 
 namespace woolly::kernels {
@@ -52,8 +53,12 @@ struct KernelTable {
   void (*soft_cap)(const float* x, float cap, std::size_t n, float* out) noexcept;
   /// out[i] = a[i] * b[i]; out may be either.
   void (*multiply)(const float* a, const float* b, std::size_t n, float* out) noexcept;
-  /// out[i] = Σ_t taps[i * n_taps + t] * rows[t][i], in order of t by fused multiply-adds from zero, for i < n.
-  void (*convolve)(const float* taps, std::size_t n_taps, const float* const* rows, std::size_t n, float* out) noexcept;
+  /// out[i] = ln(1 + e^x[i]); out may be x.
+  void (*softplus)(const float* x, std::size_t n, float* out) noexcept;
+  /// out[i] = e^x[i]; out may be x.
+  void (*exp)(const float* x, std::size_t n, float* out) noexcept;
+  void (*convolve)(const ConvolutionTask& task) noexcept;
+  void (*recur)(const RecurrenceTask& task) noexcept;
   /// Rotates pairs of `head[0 .. n_rot)` in place: (2i, 2i+1) by angle i; `cos_sin` [n_rot / 2][2].
   void (*rope_adjacent)(float* head, const float* cos_sin, std::size_t n_rot) noexcept;
   /// The same for pairs (i, i + n_rot / 2).

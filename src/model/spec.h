@@ -64,6 +64,14 @@ struct Latent {
   std::uint32_t value_dim = 0;
 };
 
+/// Heads of layers with a state in place of attention. Keys and queries are fewer than values.
+struct RecurrentHeads {
+  std::uint32_t n = 0;  ///< Of values.
+  std::uint32_t n_key_heads = 0;
+  std::uint32_t key_dim = 0, value_dim = 0;
+  bool key_heads_repeat = false;  ///< Head i has key head i modulo their number; else consecutive heads share one.
+};
+
 /// Queries grow with their position: times 1 + scale * ln(1 + floor(position / length)). Llama 4's "attention
 /// temperature tuning". 0: off.
 struct AttentionTemperature {
@@ -92,6 +100,7 @@ struct Spec {
   Rope rope;
   std::optional<Rope> window_rope{};   ///< Of windowed layers, where it is another; n_rot and pairs are those of `rope`.
   std::vector<bool> is_recurrent;  ///< [n_layers]: layers with a state in place of attention; empty: none.
+  RecurrentHeads recurrent;        ///< Of these, where they have heads.
   std::uint32_t conv_taps = 0;     ///< Positions that the convolution of a recurrent layer sees, its own included.
   std::uint32_t layers_per_unrotated = 0;  ///< The last of every so many layers has no rotary embedding; 0: all have.
   float embedding_scale = 1.0F;   ///< Multiplies what a token's row of the embedding table gives.

@@ -46,7 +46,10 @@ std::uint64_t place_matrices(Plan& plan) {
   for (const Step& step : plan.steps) {
     if (const auto* embed = std::get_if<Embed>(&step.op)) place({embed->table});
     if (const auto* heads = std::get_if<LinearHeads>(&step.op)) place({heads->matrices});
-    if (const auto* route = std::get_if<Route>(&step.op)) place({route->router});
+    if (const auto* route = std::get_if<Route>(&step.op)) {
+      place({route->router});
+      if (route->shared_gate) place({*route->shared_gate});
+    }
     if (const auto* experts = std::get_if<ExpertsUp>(&step.op)) place({experts->gate.matrix, experts->up.matrix});
     if (const auto* experts = std::get_if<ExpertsDown>(&step.op)) place({experts->down.matrix});
     const auto* linear = std::get_if<Linear>(&step.op);
@@ -120,7 +123,8 @@ unsigned act_formats(const Plan& plan, const Linear& op) {
 unsigned act_formats(const Plan& plan, const LinearHeads& op) { return act_format(plan, op.matrices); }
 
 unsigned act_formats(const Plan& plan, const Route& op) {
-  return act_format(plan, op.router) | act_format(plan, op.gate) | act_format(plan, op.up);
+  const unsigned formats = act_format(plan, op.router) | act_format(plan, op.gate) | act_format(plan, op.up);
+  return op.shared_gate ? formats | act_format(plan, *op.shared_gate) : formats;
 }
 
 unsigned act_formats(const Plan& plan, const ExpertsUp& op) {
@@ -142,11 +146,20 @@ WorkspaceLayout lay_out(const Plan& plan, const Limits& limits) {
     const auto touch = [&](BufferId id) { lives[plan.buffers[id.index].whole.value_or(id).index].touch(i); };
     const Op& op = plan.steps[i].op;
     if (const auto* embed = std::get_if<Embed>(&op)) touch(embed->out);
-    if (const auto* linear = std::get_if<Linear>(&op)) touch(linear->in), touch(linear->out);
+    if (const auto* linear = std::get_if<Linear>(&op)) {
+      touch(linear->in), touch(linear->out);
+      for (const Projection& projection : linear->projections) {
+        if (projection.gate) touch(*projection.gate);
+      }
+    }
     if (const auto* heads = std::get_if<LinearHeads>(&op)) touch(heads->in), touch(heads->out);
     if (const auto* attend = std::get_if<Attend>(&op)) {
       for (const BufferId id : {attend->queries, attend->keys, attend->values, attend->out}) touch(id);
       if (attend->shared_key) touch(*attend->shared_key);
+    }
+    if (const auto* recur = std::get_if<Recur>(&op)) {
+      for (const BufferId id : {recur->keys, recur->queries, recur->values, recur->gates, recur->steps, recur->out}) touch(id);
+      if (recur->weights) touch(*recur->weights);
     }
     if (const auto* convolve = std::get_if<Convolve>(&op)) touch(convolve->in), touch(convolve->out);
     if (const auto* normalize = std::get_if<Normalize>(&op)) touch(normalize->in), touch(normalize->out);

@@ -4,6 +4,9 @@
 
 #include <utility>
 
+#include "base/checked.h"
+#include "kernels/recurrence_kernel.h"
+
 namespace woolly::plan {
 namespace {
 
@@ -93,7 +96,7 @@ void GraphBuilder::linear(std::string step, BufferId in, std::optional<Norm> nor
   for (const ProjectionSpec& spec : projections) {
     const gguf::TensorView* tensor =
         require(spec.name + ".weight", n_cols, spec.of_rows == 0 ? spec.n_rows : spec.of_rows);
-    Projection projection{matrix(tensor, spec.n_rows, 1, spec.first_row), spec.factor, {}, {}, spec.column.value_or(column)};
+    Projection projection{matrix(tensor, spec.n_rows, 1, spec.first_row), spec.factor, {}, {}, spec.column.value_or(column), spec.gate};
     const gguf::TensorView* scale = spec.scale == ScaleOrder::kIgnore ? nullptr : file_.find_tensor(spec.name + ".scale");
     if (scale != nullptr) projection.scale = vector(spec.name + ".scale", 1);
     if (spec.may_have_bias) projection.bias = optional_vector(spec.name + ".bias", spec.n_rows);
@@ -118,13 +121,25 @@ void GraphBuilder::attend(std::string step, Attend op) {
   graph_.steps.push_back({std::move(step), op});
 }
 
-void GraphBuilder::convolve(std::string step, BufferId in, BufferId out, Convolution form, const std::string& taps) {
+void GraphBuilder::convolve(std::string step, BufferId in, BufferId out, Convolution form, const std::string& taps,
+                            bool has_bias) {
   const std::uint64_t width = graph_.buffers[out.index].width;
   const std::uint32_t n_taps = graph_.spec.conv_taps;
   graph_.vectors.push_back({require(taps + ".weight", n_taps, width), width * n_taps});
   const VectorId vector{static_cast<std::uint32_t>(graph_.vectors.size() - 1)};
-  const std::uint64_t state = std::exchange(graph_.state_floats, graph_.state_floats + (n_taps - 1) * width);
-  graph_.steps.push_back({std::move(step), Convolve{in, out, form, vector, n_taps, state}});
+  std::optional<VectorId> bias;
+  if (has_bias) bias = this->vector(taps + ".bias", width);
+  graph_.steps.push_back({std::move(step), Convolve{in, out, form, vector, bias, n_taps, place_state((n_taps - 1) * width)}});
+}
+
+void GraphBuilder::recur(std::string step, Recur op) {
+  const std::uint64_t value_dim = graph_.buffers[op.out.index].width / op.n_heads;
+  op.state = place_state(op.n_heads * op.key_dim * base::round_up(value_dim, kernels::kStateColumns));
+  graph_.steps.push_back({std::move(step), op});
+}
+
+std::uint64_t GraphBuilder::place_state(std::uint64_t n_floats) {
+  return std::exchange(graph_.state_floats, graph_.state_floats + base::round_up(n_floats, 16));  // whole lines
 }
 
 void GraphBuilder::normalize(std::string step, Normalize op) { graph_.steps.push_back({std::move(step), op}); }
@@ -141,7 +156,7 @@ ExpertMatrix GraphBuilder::expert_matrix(const ExpertsSpec& names, const std::st
   return experts;
 }
 
-void GraphBuilder::experts(const ExpertsSpec& names, BufferId x, Norm norm) {
+BufferId GraphBuilder::experts(const ExpertsSpec& names, BufferId x, Norm norm) {
   const model::Experts& experts = graph_.spec.experts;
   const std::uint64_t hidden_dim = graph_.spec.hidden_dim;
   const MatrixId router = matrix(require(names.router + ".weight", hidden_dim, experts.n), experts.n);
@@ -157,11 +172,14 @@ void GraphBuilder::experts(const ExpertsSpec& names, BufferId x, Norm norm) {
   };
   const ExpertMatrix gate = half(names.gate, 0), up = half(names.up, ffn_dim);
   const ExpertMatrix down = expert_matrix(names, names.down, ffn_dim, hidden_dim, hidden_dim, 0);
-  const BufferId logits = buffer("router", experts.n);
+  std::optional<MatrixId> shared_gate;
+  if (!names.shared_gate.empty()) shared_gate = matrix(require(names.shared_gate + ".weight", hidden_dim, 1), 1);
+  const BufferId with_gate = buffer("router", experts.n + (shared_gate ? 1 : 0)), logits = part(with_gate, 0, experts.n);
   const BufferId hidden = buffer("ffn", std::uint64_t{experts.n_used} * experts.ffn_dim);
-  graph_.steps.push_back({names.steps + "route", Route{x, norm, router, router_bias, selection_bias, gate.matrix, up.matrix, logits}});
+  graph_.steps.push_back({names.steps + "route", Route{x, norm, router, router_bias, selection_bias, shared_gate, gate.matrix, up.matrix, logits}});
   graph_.steps.push_back({names.steps + "experts_up", ExpertsUp{logits, selection_bias, gate, up, names.epilogue, hidden}});
   graph_.steps.push_back({names.steps + "experts_down", ExpertsDown{hidden, down, x}});
+  return part(with_gate, shared_gate ? experts.n : 0, 1);
 }
 
 void GraphBuilder::select_rows(std::vector<BufferId> buffers) {

@@ -75,6 +75,7 @@ struct ProjectionSpec {
   float factor = 1.0F;         ///< Multiplies what comes out, the bias too.
   std::uint64_t first_row = 0; ///< Where the file has it as some rows of a larger matrix: ...
   std::uint64_t of_rows = 0;   ///< ... of so many; 0: all are its own.
+  std::optional<BufferId> gate{};         ///< Projection::gate.
   std::optional<std::uint64_t> column{};  ///< Of `out`, with which its rows begin; none: the one behind those before.
 };
 
@@ -83,6 +84,7 @@ struct ExpertsSpec {
   std::string steps;  ///< What the names of the steps begin with.
   std::string router, gate, up, down;
   std::string gate_and_up{};  ///< Where the file has this, the experts' rows of the gate and then those of up are one tensor.
+  std::string shared_gate{};     ///< The matrix of one row whose result stands behind the router's; empty: none.
   std::string selection_bias{};  ///< `<name>.bias`, if the file has it: Route::selection_bias.
   bool may_have_scale = false;
   bool may_have_bias = false;
@@ -116,11 +118,13 @@ class GraphBuilder {
   void linear_heads(std::string step, BufferId in, std::uint64_t n_heads, std::uint64_t n_cols, const std::string& name,
                     std::uint64_t n_rows, BufferId out);
   void attend(std::string step, Attend op);
-  /// The taps are `<taps>.weight`, [out's width, spec().conv_taps].
-  void convolve(std::string step, BufferId in, BufferId out, Convolution form, const std::string& taps);
+  /// The taps are `<taps>.weight`, [out's width, spec().conv_taps], the bias `<taps>.bias`.
+  void convolve(std::string step, BufferId in, BufferId out, Convolution form, const std::string& taps, bool has_bias = false);
+  void recur(std::string step, Recur op);
   void normalize(std::string step, Normalize op);
-  /// Router and experts (spec().experts) of the norm of `x`, added to it.
-  void experts(const ExpertsSpec& names, BufferId x, Norm norm);
+  /// Router and experts (spec().experts) of the norm of `x`, added to it. Gives what `shared_gate` makes of each row, if there
+  /// is one.
+  BufferId experts(const ExpertsSpec& names, BufferId x, Norm norm);
   void select_rows(std::vector<BufferId> buffers);
   /// Norm and output matrix: `tensor`, or the embedding table where the file has none; `<output>.bias` if allowed.
   void logits(BufferId in, Norm norm, bool may_have_bias);
@@ -138,6 +142,8 @@ class GraphBuilder {
   ExpertMatrix expert_matrix(const ExpertsSpec& names, const std::string& name, std::uint64_t n_cols,
                              std::uint64_t n_rows, std::uint64_t of_rows, std::uint64_t first_row);
   void fail(Error error);
+  /// Room in the state of a sequence.
+  std::uint64_t place_state(std::uint64_t n_floats);
 
   const gguf::File& file_;
   Graph graph_;

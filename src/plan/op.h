@@ -35,6 +35,7 @@ struct Projection {
   std::optional<VectorId> scale;  ///< One number.
   std::optional<VectorId> bias;
   std::size_t out_column = 0;     ///< Where its rows begin in the output's columns.
+  std::optional<BufferId> gate{}; ///< [rows, 1]: its sigmoid multiplies y (kAdd).
 };
 
 enum class Epilogue : std::uint8_t {
@@ -76,7 +77,7 @@ enum class Rotation : std::uint8_t {
 
 /// Query and key norm (if any), rotary embedding, append to the cache, attention.
 struct Attend {
-  BufferId queries, keys;  ///< [rows, n_heads * head_dim] and [rows, n_kv_heads * head_dim].
+  BufferId queries, keys;  ///< [rows, n_heads * head_dim], with gates twice as much, and [rows, n_kv_heads * head_dim].
   BufferId values;         ///< [rows, n_kv_heads * value_dim]; may be columns of the keys.
   BufferId out;            ///< [rows, n_heads * value_dim].
   std::uint32_t layer = 0;  ///< Of the cache; GraphBuilder counts.
@@ -85,10 +86,12 @@ struct Attend {
   std::uint32_t window = 0;           ///< Positions that a query sees, its own included; 0: all.
   std::optional<VectorId> sinks{};    ///< [n_heads]: logits of one more key without a value.
   std::optional<BufferId> shared_key{};  ///< What every head's key ends with, before its rotary embedding.
+  bool has_gates = false;  ///< Behind each head's query are as many elements, whose sigmoid multiplies what comes out.
 };
 
 enum class Convolution : std::uint8_t {
   kGated,  ///< in [rows, 3 width] is b, c and x; out = c * (convolution of b * x). What is convolved takes the place of x.
+  kSilu,   ///< in [rows, width] is x; out = silu(convolution of x + bias).
 };
 
 /// Convolution over positions, each column by itself: of the position's own and those before it, as many as there are
@@ -97,10 +100,38 @@ struct Convolve {
   BufferId in, out;  ///< `out` [rows, width].
   Convolution form;
   VectorId taps;     ///< [width, n_taps], that of the position's own last.
-  std::uint32_t n_taps = 0;  ///< At most kMaxConvolutionTaps.
-  std::uint64_t state = 0;   ///< Where it is in the state of a sequence, in floats; GraphBuilder places it.
+  std::optional<VectorId> bias;  ///< [width]; kSilu.
+  std::uint32_t n_taps = 0;      ///< At most kMaxConvolutionTaps.
+  std::uint64_t state = 0;       ///< Where it is in the state of a sequence, in floats; GraphBuilder places it.
 };
 inline constexpr std::uint32_t kMaxConvolutionTaps = 16;
+
+enum class Recurrence : std::uint8_t {
+  kDeltaRule,   ///< Gated DeltaNet (https://arxiv.org/abs/2412.06464): keys and queries have length one.
+  kStateSpace,  ///< Mamba-2 (https://arxiv.org/abs/2405.21060).
+};
+
+/// A matrix S [key_dim, value_dim] of each head, from position to position (kernels::RecurrenceTask):
+///
+///   s = softplus(step + step_bias), decay = e^(rate * s)
+///   kDeltaRule:  S = decay * S + k (sigmoid(weight) * (v - decay * Sᵀk))ᵀ, y = norm(Sᵀq / sqrt(key_dim))
+///   kStateSpace: S = decay * S + k (s * v)ᵀ, y = Sᵀq + skip * v
+///   out = silu(gate) * y
+struct Recur {
+  Recurrence rule;
+  std::size_t n_heads, key_dim;
+  BufferId keys, queries;           ///< [rows, key heads * key_dim].
+  BufferId values, gates, out;      ///< [rows, n_heads * value_dim].
+  BufferId steps;                   ///< Of each head a column: of `heads_of_group` heads consecutive ones, groups ...
+  std::optional<BufferId> weights;  ///< ... `group_stride` apart.
+  std::size_t heads_of_group, group_stride;
+  bool key_heads_repeat;            ///< Head i has key head i modulo their number; else consecutive heads share one.
+  VectorId step_bias, rates;        ///< [n_heads].
+  std::optional<VectorId> skips{};  ///< [n_heads].
+  std::optional<Norm> norm{};       ///< Of each head: [value_dim].
+  float length_eps = 0.0F;          ///< kDeltaRule: k = key / sqrt(|key|² + length_eps).
+  std::uint64_t state = 0;          ///< As that of Convolve: [n_heads, columns / kStateColumns, key_dim, kStateColumns].
+};
 
 /// Root-mean-square norm of a row, by itself: out = norm(in), or out += norm(in).
 struct Normalize {
@@ -123,8 +154,9 @@ struct Route {
   MatrixId router;
   std::optional<VectorId> bias;            ///< [experts.n].
   std::optional<VectorId> selection_bias;  ///< [experts.n]; see model::Experts.
+  std::optional<MatrixId> shared_gate{};   ///< One row: what it gives stands behind the logits.
   MatrixId gate, up;  ///< Of the ExpertsUp that follows: it reads the same input.
-  BufferId out;       ///< [rows, experts.n].
+  BufferId out;       ///< [rows, experts.n], and one more column with `shared_gate`.
 };
 
 /// Chooses the experts of each row; then out[row][rank] is the epilogue of gate x and up x, of the row's expert of that rank.
@@ -148,7 +180,7 @@ struct SelectRows {
   std::vector<BufferId> buffers;
 };
 
-using Op = std::variant<Embed, Linear, LinearHeads, Attend, Convolve, Normalize, Route, ExpertsUp, ExpertsDown, SelectRows>;
+using Op = std::variant<Embed, Linear, LinearHeads, Attend, Convolve, Recur, Normalize, Route, ExpertsUp, ExpertsDown, SelectRows>;
 
 struct Step {
   std::string name;  ///< As in "blk.3.qkv".

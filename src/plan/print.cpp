@@ -80,6 +80,7 @@ class Printer {
       text_ += fmt::format(" | {}{}", matrix(projection.matrix), factor(projection.factor));
       if (projection.scale) text_ += fmt::format(" * {}", vector(*projection.scale));
       if (projection.bias) text_ += fmt::format(" + {}", vector(*projection.bias));
+      if (projection.gate) text_ += fmt::format(" * sigmoid({})", buffer(*projection.gate));
     }
     if (op.epilogue == Epilogue::kSoftCap) text_ += fmt::format(" soft_cap({:.4g})", op.soft_cap);
     add(op.epilogue, op.out);
@@ -100,13 +101,24 @@ class Printer {
     if (op.window != 0) text_ += fmt::format(" over the last {}", op.window);
     if (plan_.spec.attention_soft_cap != 0.0F) text_ += fmt::format(" soft_cap({:.4g})", plan_.spec.attention_soft_cap);
     if (op.sinks) text_ += fmt::format(" sinks({})", vector(*op.sinks));
+    if (op.has_gates) text_ += " gated";
     text_ += fmt::format(" -> {}", buffer(op.out));
   }
 
   void add(const Convolve& op) {
-    constexpr std::string_view kForms[] = {"gated "};
-    text_ += fmt::format("{} {}convolution({}) over {} -> {}", buffer(op.in), kForms[static_cast<std::size_t>(op.form)],
+    constexpr std::string_view kForms[] = {"gated convolution", "silu of convolution"};
+    text_ += fmt::format("{} {}({}) over {} -> {}", buffer(op.in), kForms[static_cast<std::size_t>(op.form)],
                          vector(op.taps), op.n_taps, buffer(op.out));
+  }
+
+  void add(const Recur& op) {
+    constexpr std::string_view kRules[] = {"gated delta rule", "state space"};
+    text_ += fmt::format("{} {} {} {} ", buffer(op.keys), buffer(op.queries), buffer(op.values), buffer(op.steps));
+    if (op.weights) text_ += buffer(*op.weights) + ' ';
+    text_ += fmt::format("{}({}, {})", kRules[static_cast<std::size_t>(op.rule)], vector(op.step_bias), vector(op.rates));
+    if (op.skips) text_ += fmt::format(" skip({})", vector(*op.skips));
+    if (op.norm) text_ += fmt::format(" rms_norm({})", vector(op.norm->weight));
+    text_ += fmt::format(" * silu({}) -> {}", buffer(op.gates), buffer(op.out));
   }
 
   void add(const Normalize& op) {
@@ -123,6 +135,7 @@ class Printer {
     text_ += fmt::format("{} rms_norm({})", buffer(op.in), vector(op.norm.weight));
     add_formats(act_formats(plan_, op));
     text_ += fmt::format(" | {}", matrix(op.router));
+    if (op.shared_gate) text_ += fmt::format(" | {}", matrix(*op.shared_gate));
     if (op.bias) text_ += fmt::format(" + {}", vector(*op.bias));
     if (op.selection_bias) text_ += fmt::format(" selection + {}", vector(*op.selection_bias));
     text_ += fmt::format(" -> {}", buffer(op.out));

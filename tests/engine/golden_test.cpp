@@ -43,7 +43,7 @@ std::vector<Case> cases() {
   std::vector<Case> all;
   for (const char* model : {"llama-dense", "llama-moe", "mistral3-dense", "qwen2-dense", "qwen3-dense", "qwen3moe-moe", "gemma2-dense",
                             "gemma3-dense", "phi3-dense", "granite-dense", "granitemoe-moe", "olmo2-dense", "glm4-dense",
-                            "smollm3-dense", "gpt-oss-moe", "lfm2-dense", "deepseek2-moe"}) {
+                            "smollm3-dense", "gpt-oss-moe", "lfm2-dense", "deepseek2-moe", "qwen35-dense"}) {
     for (const std::string& isa : table_names()) all.push_back({model, isa});
   }
   return all;

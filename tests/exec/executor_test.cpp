@@ -106,12 +106,20 @@ std::vector<Case> cases() {
                    file.add_f32("deepseek2.attention.temperature_scale", 0.3F);
                    file.add_u32("deepseek2.attention.temperature_length", 16);
                  }});
-  all.push_back({"deepseek2_with_one_matrix_of_keys_and_values", {.architecture = "deepseek2", .has_kv_matrix = true}});
+  all.push_back({"deepseek2_with_one_matrix_of_keys_and_values", {.architecture = "deepseek2", .is_older_form = true}});
   all.push_back({"deepseek2_stretched_as_deepseek_does", {.architecture = "deepseek2", .head_dim = 32}, [](GgufBuilder& file) {
                    file.add_string("deepseek2.rope.scaling.type", "yarn").add_f32("deepseek2.rope.scaling.factor", 4.0F);
                    file.add_u32("deepseek2.rope.scaling.original_context_length", 128);
                    file.add_f32("deepseek2.rope.scaling.yarn_log_multiplier", 0.0707F);
                  }});
+  all.push_back({"qwen35_with_layers_told", {.architecture = "qwen35", .n_layers = 3}, [](GgufBuilder& file) {
+                   file.add_i32s("qwen35.attention.recurrent_layers", {1, 0, 1});
+                 }});
+  all.push_back({"qwen35_with_a_layer_for_drafts", {.architecture = "qwen35", .n_layers = 3}, [](GgufBuilder& file) {
+                   file.add_u32("qwen35.nextn_predict_layers", 1);
+                 }});
+  all.push_back({"qwen35moe_with_gate_and_up_in_one", {.architecture = "qwen35moe", .has_gate_and_up = true}});
+  all.push_back({"qwen3next_of_older_form", {.architecture = "qwen3next", .has_expert_scale = true, .is_older_form = true}});
   const std::string moe = "qwen3moe";
   all.push_back({moe + "_with_scales", {.architecture = moe, .has_expert_scale = true}, [](GgufBuilder& file) {
                    file.add_f32("qwen3moe.expert_weights_scale", 2.5F);

@@ -63,31 +63,41 @@ TEST(Elementwise, EpiloguesAreIdenticalOnAllTables) {
   }
 }
 
-TEST(Elementwise, ConvolutionsAreIdenticalOnAllTablesAndRight) {
-  std::mt19937 random(5);
+TEST(Elementwise, ExponentialsAreIdenticalOnAllTablesAndRight) {
+  std::mt19937 random(6);
   for (const std::size_t n : kSizes) {
-    for (const std::size_t n_taps : {2U, 3U, 4U, 16U}) {
-      const auto taps = random_columns(1, n * n_taps, random), rows = random_columns(n_taps, n, random);
-      std::vector<const float*> addresses;
-      for (const auto& row : rows) addresses.push_back(row.data());
-      expect_identical(n, [&](const kernels::KernelTable& table, std::vector<float>& out) {
-        table.convolve(taps[0].data(), n_taps, addresses.data(), n, out.data());
-        for (std::size_t i = 0; i < n; ++i) {
-          float sum = 0;
-          for (std::size_t t = 0; t < n_taps; ++t) sum = std::fma(taps[0][i * n_taps + t], rows[t][i], sum);
-          ASSERT_EQ(out[i], sum);
-        }
-      });
-    }
-    const auto x = random_columns(2, n, random);
+    auto x = random_columns(1, n, random)[0];
+    for (float& value : x) value *= 20;
     expect_identical(n, [&](const kernels::KernelTable& table, std::vector<float>& out) {
-      table.multiply(x[0].data(), x[1].data(), n, out.data());
-      for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(out[i], x[0][i] * x[1][i]);
+      table.softplus(x.data(), n, out.data());
+      for (std::size_t i = 0; i < n; ++i) {
+        const double expected = std::log1p(std::exp(static_cast<double>(x[i])));
+        ASSERT_NEAR(static_cast<double>(out[i]), expected, expected * 8 * 0x1p-23) << x[i];
+      }
     });
+    expect_identical(n, [&](const kernels::KernelTable& table, std::vector<float>& out) {
+      table.exp(x.data(), n, out.data());
+      for (std::size_t i = 0; i < n; ++i) {
+        const double expected = std::exp(static_cast<double>(x[i]));
+        ASSERT_NEAR(static_cast<double>(out[i]), expected, expected * 4 * 0x1p-23) << x[i];
+      }
+    });
+    expect_identical(n, [&](const kernels::KernelTable& table, std::vector<float>& out) {
+      table.multiply(x.data(), x.data(), n, out.data());
+      for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(out[i], x[i] * x[i]);
+    });
+  }
+  const float odd[] = {-INFINITY, INFINITY, NAN, -1000, 1000};
+  for (const kernels::KernelTable* table : kernels::available_tables()) {
+    float out[5];
+    table->softplus(odd, 5, out);
+    EXPECT_EQ(out[0], 0.0F) << table->name;
+    EXPECT_EQ(out[1], INFINITY) << table->name;
+    EXPECT_TRUE(std::isnan(out[2])) << table->name;
+    EXPECT_EQ(out[4], 1000.0F) << table->name;
   }
 }
 
-/// Sums of up to twenty rows, picked and weighted, over the rows' first n values.
 TEST(Elementwise, WeightedSumsAreIdenticalOnAllTablesAndInOrder) {
   std::mt19937 random(4);
   const auto tiles = random_columns(1, 24 * kPanelRows, random)[0], weights = random_columns(1, 20, random)[0];

@@ -48,7 +48,7 @@ TEST(Plan, ExpertsAreThreeSteps) {
 }
 
 class Placed : public testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Plan, Placed, testing::Values("llama", "qwen3moe", "deepseek2"), [](const auto& name) { return name.param; });
+INSTANTIATE_TEST_SUITE_P(Plan, Placed, testing::Values("llama", "qwen3moe", "deepseek2", "qwen35moe"), [](const auto& name) { return name.param; });
 
 TEST_P(Placed, PanelsOfAllMatricesAndVectorsLieApartInsideTheWeights) {
   const gguf::File file = parse(TinyModel{.architecture = GetParam(), .has_bias = true, .is_tied = true}.build());
@@ -109,6 +109,13 @@ TEST_P(Placed, LayOutKeepsLivingBuffersApart) {
     if (const auto* embed = std::get_if<plan::Embed>(&op)) touch(embed->out);
     if (const auto* attend = std::get_if<plan::Attend>(&op)) {
       for (const plan::BufferId id : {attend->queries, attend->keys, attend->values, attend->out}) touch(id);
+    }
+    if (const auto* convolve = std::get_if<plan::Convolve>(&op)) {
+      touch(convolve->in);
+      touch(convolve->out);
+    }
+    if (const auto* recur = std::get_if<plan::Recur>(&op)) {
+      for (const plan::BufferId id : {recur->keys, recur->queries, recur->values, recur->gates, recur->out}) touch(id);
     }
     if (const auto* heads = std::get_if<plan::LinearHeads>(&op)) {
       touch(heads->in);

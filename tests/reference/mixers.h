@@ -25,4 +25,7 @@ Result<MixerPtr> read_short_convolution(FileReader& file, const std::string& pre
 Result<MixerPtr> read_latent_attention(FileReader& file, const std::string& prefix, std::size_t hidden_dim, std::size_t n_heads,
                                        double eps, const Rope& rope);
 
+/// The gated delta rule of Qwen3-Next and Qwen3.5.
+Result<MixerPtr> read_delta_rule(FileReader& file, const std::string& prefix, std::size_t hidden_dim, double eps);
+
 }  // namespace woolly::reference

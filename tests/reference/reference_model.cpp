@@ -30,11 +30,12 @@ class Loader : FileReader {
   Result<ReferenceModel> load() {
     WOOLLY_TRY(architecture_, file_.metadata.get_string("general.architecture"));
     if (!is_one_of({"llama", "mistral3", "qwen2", "qwen3", "qwen3moe", "gemma2", "gemma3", "phi3", "granite", "granitemoe",
-                    "olmo2", "glm4", "smollm3", "gpt-oss", "lfm2", "deepseek2"})) {
+                    "olmo2", "glm4", "smollm3", "gpt-oss", "lfm2", "deepseek2", "qwen35", "qwen35moe", "qwen3next"})) {
       return Error{ErrorCode::kUnsupported, fmt::format("the reference has no architecture {}", architecture_)};
     }
     is_llama_ = is_one_of({"llama", "mistral3", "granite", "granitemoe"});
-    must_have_experts_ = is_one_of({"qwen3moe", "granitemoe", "gpt-oss", "deepseek2"});
+    must_have_experts_ = is_one_of({"qwen3moe", "granitemoe", "gpt-oss", "deepseek2", "qwen35moe", "qwen3next"});
+    is_qwen_next_ = is_one_of({"qwen35", "qwen35moe", "qwen3next"});
     WOOLLY_CHECK(read_shape());
     WOOLLY_CHECK(read_factors());
     WOOLLY_CHECK(read_rope());
@@ -49,7 +50,9 @@ class Loader : FileReader {
     WOOLLY_TRY(const std::uint64_t n_layers, metadata.get_uint(key("block_count")));
     WOOLLY_TRY(const std::uint64_t hidden_dim, metadata.get_uint(key("embedding_length")));
     WOOLLY_TRY(const std::uint64_t ffn_dim, metadata.get_uint(key("feed_forward_length")));
-    model_.layers_.resize(n_layers);
+    WOOLLY_TRY(const std::size_t n_more, find_uint("nextn_predict_layers", 0));
+    model_.layers_.resize(n_layers - (is_qwen_next_ ? n_more : 0));
+    if (is_qwen_next_) WOOLLY_CHECK(read_recurrent_layers());
     WOOLLY_TRY(const std::size_t n_heads, read_heads("attention.head_count"));
     WOOLLY_TRY(const float rms_eps, metadata.get_float(key("attention.layer_norm_rms_epsilon")));
     WOOLLY_TRY(model_.n_kv_heads_, read_heads("attention.head_count_kv"));
@@ -79,6 +82,18 @@ class Loader : FileReader {
     model_.ffn_dim_ = ffn_dim;
     model_.n_heads_ = n_heads;
     model_.rms_eps_ = static_cast<double>(rms_eps);
+    return {};
+  }
+
+  Status read_recurrent_layers() {
+    WOOLLY_TRY(const std::size_t interval, find_uint("full_attention_interval", 4));
+    std::vector<std::int64_t> flags;
+    if (file_.metadata.has(key("attention.recurrent_layers"))) {
+      WOOLLY_TRY(flags, file_.metadata.ints(key("attention.recurrent_layers")));
+    }
+    for (std::size_t i = 0; i < model_.layers_.size(); ++i) {
+      is_recurrent_.push_back(flags.empty() ? (i + 1) % interval != 0 : flags.at(i) != 0);
+    }
     return {};
   }
 
@@ -262,11 +277,16 @@ class Loader : FileReader {
       WOOLLY_TRY(layer.mixer, read_latent_attention(*this, prefix, hidden, model_.n_heads_, model_.rms_eps_, model_.rope_));
       return {};
     }
+    if (is_qwen_next_ && is_recurrent_[index]) {
+      WOOLLY_TRY(layer.mixer, read_delta_rule(*this, prefix, hidden, model_.rms_eps_));
+      return {};
+    }
     if (!is_recurrent_.empty() && is_recurrent_[index]) {
       WOOLLY_TRY(layer.mixer, read_short_convolution(*this, prefix, hidden));
       return {};
     }
-    WOOLLY_TRY(layer.q, read_linear(prefix + "attn_q", hidden, q_dim, {.has_bias = true, .has_scale = true}));
+    layer.has_gates = is_qwen_next_;
+    WOOLLY_TRY(layer.q, read_linear(prefix + "attn_q", hidden, is_qwen_next_ ? 2 * q_dim : q_dim, {.has_bias = true, .has_scale = true}));
     WOOLLY_TRY(layer.k, read_linear(prefix + "attn_k", hidden, kv_dim, {.has_bias = true, .has_scale = true}));
     WOOLLY_TRY(layer.v, read_linear(prefix + "attn_v", hidden, kv_dim, {.has_bias = true, .has_scale = true}));
     WOOLLY_TRY(layer.attn_output,
@@ -276,7 +296,7 @@ class Loader : FileReader {
       WOOLLY_TRY(layer.q_norm, read(prefix + "attn_q_norm.weight", q_dim, 1));
       WOOLLY_TRY(layer.k_norm, read(prefix + "attn_k_norm.weight", kv_dim, 1));
     }
-    if (is_one_of({"qwen3", "qwen3moe", "gemma3", "lfm2"})) {
+    if (is_qwen_next_ || is_one_of({"qwen3", "qwen3moe", "gemma3", "lfm2"})) {
       WOOLLY_TRY(layer.q_norm, read(prefix + "attn_q_norm.weight", model_.head_dim_, 1));
       WOOLLY_TRY(layer.k_norm, read(prefix + "attn_k_norm.weight", model_.head_dim_, 1));
     }
@@ -287,7 +307,7 @@ class Loader : FileReader {
     Layer& layer = model_.layers_[index];
     const std::size_t hidden = model_.hidden_dim_;
     if (architecture_ != "olmo2") {
-      const std::string_view name = architecture_ == "gpt-oss" ? "post_attention_norm" : "ffn_norm";
+      const std::string_view name = is_qwen_next_ || architecture_ == "gpt-oss" ? "post_attention_norm" : "ffn_norm";
       WOOLLY_TRY(layer.ffn_norm, read(fmt::format("{}{}.weight", prefix, name), hidden, 1));
     }
     std::size_t n_dense = 0;
@@ -304,6 +324,10 @@ class Loader : FileReader {
     if (architecture_ == "granitemoe") {
       WOOLLY_TRY(shared_dim, find_uint("expert_shared_feed_forward_length", 0));
     }
+    if (is_qwen_next_) {
+      WOOLLY_TRY(shared_dim, find_uint("expert_shared_feed_forward_length", model_.ffn_dim_));
+      WOOLLY_TRY(layer.shared_gate, read_linear(prefix + "ffn_gate_inp_shexp", hidden, 1, {}));
+    }
     layer.has_ffn = shared_dim != 0;
     if (layer.has_ffn) WOOLLY_CHECK(read_network(prefix, "_shexp", shared_dim, layer.ffn));
     return read_experts(prefix, layer);
@@ -312,7 +336,7 @@ class Loader : FileReader {
   Status read_network(const std::string& prefix, const std::string& suffix, std::size_t ffn, Expert& network) {
     const std::size_t hidden = model_.hidden_dim_;
     const Optional optional{.has_bias = is_llama_,
-                            .has_scale = is_one_of({"llama", "mistral3", "qwen3"}),
+                            .has_scale = is_qwen_next_ || is_one_of({"llama", "mistral3", "qwen3"}),
                             .scales_bias = true};
     WOOLLY_TRY(network.down, read_linear(prefix + "ffn_down" + suffix, ffn, hidden, optional));
     if (is_one_of({"phi3", "glm4"})) {  // one matrix holds both
@@ -355,7 +379,7 @@ class Loader : FileReader {
                     Linear Expert::* matrix) {
     WOOLLY_TRY(const std::vector<float> all, read(name + ".weight", n_cols, n_rows * experts.size()));
     std::vector<float> scales, biases;
-    if (is_one_of({"llama", "mistral3", "qwen3moe"})) {
+    if (is_qwen_next_ || is_one_of({"llama", "mistral3", "qwen3moe"})) {
       WOOLLY_TRY(scales, read_optional(name + ".scale", experts.size()));
     }
     if (architecture_ == "gpt-oss" && file_.find_tensor(name + ".bias") != nullptr) {
@@ -381,6 +405,7 @@ class Loader : FileReader {
   bool is_llama_ = false;  ///< With the optional biases of llama.
   bool must_have_experts_ = false;
   bool has_experts_ = false;
+  bool is_qwen_next_ = false;  ///< Qwen3-Next and Qwen3.5.
   std::vector<bool> is_recurrent_;  ///< By layer, or empty.
 };
 
@@ -407,7 +432,11 @@ void ReferenceModel::attend(const Layer& layer, std::vector<Vector>& x) const {
   std::vector<Vector> keys, values;  // [position][n_kv_heads * head_dim]
   for (std::size_t position = 0; position < x.size(); ++position) {
     const Vector normed = norm_if_any(x[position], layer.attn_norm, rms_eps_);
-    Vector query = multiply(layer.q, normed);
+    Vector query = multiply(layer.q, normed), gates;
+    if (layer.has_gates) {  // of each head the query, then its gates
+      const Vector both = std::exchange(query, {});
+      for (std::size_t i = 0; i < both.size(); ++i) (i / head_dim_ % 2 == 0 ? query : gates).push_back(both[i]);
+    }
     keys.push_back(multiply(layer.k, normed));
     values.push_back(multiply(layer.v, normed));
 
@@ -453,6 +482,7 @@ void ReferenceModel::attend(const Layer& layer, std::vector<Vector>& x) const {
         for (std::size_t i = 0; i < head_dim_; ++i) out[i] += weights[past - first] * v[i];
       }
     }
+    for (std::size_t i = 0; i < gates.size(); ++i) attended[i] /= 1 + std::exp(-gates[i]);
     add(x[position], norm_if_any(multiply(layer.attn_output, attended), layer.attn_post_norm, rms_eps_), residual_scale_);
   }
 }
@@ -525,6 +555,10 @@ void ReferenceModel::feed_forward(const Layer& layer, Vector& x) const {
   const Vector normed = norm_if_any(x, layer.ffn_norm, rms_eps_);
   Vector out(hidden_dim_);
   if (layer.has_ffn) out = gated_network(layer.ffn, normed);
+  if (layer.shared_gate.n_rows != 0) {
+    const double gate = multiply(layer.shared_gate, normed)[0];
+    for (double& value : out) value /= 1 + std::exp(-gate);
+  }
   if (!layer.experts.empty()) add(out, experts(layer, normed));
   add(x, norm_if_any(out, layer.ffn_post_norm, rms_eps_), residual_scale_);
 }

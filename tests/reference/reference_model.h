@@ -58,11 +58,13 @@ struct Layer {
   std::vector<float> attn_norm, attn_post_norm;  ///< [hidden_dim]
   Linear q, k, v, attn_output;
   std::shared_ptr<const Mixer> mixer{};          ///< In place of these; nullptr: none
+  bool has_gates = false;                        ///< q has for each head the query, then gates of what attention gives
   std::vector<float> q_norm, k_norm;             ///< [head_dim] for each head, or of all heads for all at once
   std::vector<float> sinks;                      ///< [n_heads], or empty
   std::vector<float> ffn_norm, ffn_post_norm;    ///< [hidden_dim]
   Expert ffn;                                    ///< For all tokens; beside experts where it is there
   bool has_ffn = true;
+  Linear shared_gate{};                          ///< [1, hidden_dim]: its sigmoid multiplies what `ffn` gives
   Linear router;                                 ///< [n_experts, hidden_dim]
   std::vector<float> selection_bias{};           ///< [n_experts], or empty
   std::vector<Expert> experts;

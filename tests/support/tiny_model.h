@@ -21,9 +21,8 @@ struct TinyModel {
   std::uint32_t n_experts = 6, n_experts_used = 3, expert_ffn_dim = 40;
   bool has_expert_scale = false;
   bool has_gate_and_up = false;  ///< Of experts, in one tensor.
-  /// With latent attention: of queries (0: they have none), and whether keys and values come from one matrix.
-  std::uint32_t query_rank = 24;
-  bool has_kv_matrix = false;
+  std::uint32_t query_rank = 24;  ///< With latent attention; 0: queries have none.
+  bool is_older_form = false;     ///< As older files have latent attention and the delta rule.
   bool has_bias = false, is_tied = false, has_rope_factors = false;
   unsigned seed = 1;
 
@@ -35,23 +34,35 @@ struct TinyModel {
     file.add_u32(key("block_count"), n_layers).add_u32(key("embedding_length"), hidden_dim);
     file.add_u32(key("feed_forward_length"), ffn_dim).add_u32(key("context_length"), 512);
     file.add_u32(key("attention.head_count"), n_heads);
-    const auto is_recurrent = [&](std::uint32_t layer) { return architecture == "lfm2" && layer % 2 == 1; };
+    const auto is_one_of = [&](std::initializer_list<const char*> names) {
+      return std::find(names.begin(), names.end(), architecture) != names.end();
+    };
+    const bool is_qwen_next = is_one_of({"qwen35", "qwen35moe", "qwen3next"});
+    const auto is_recurrent = [&](std::uint32_t layer) {
+      return (architecture == "lfm2" && layer % 2 == 1) || (is_qwen_next && layer % 2 == 0);
+    };
+    const std::uint32_t n_values = 4, n_keys = 2, key_width = 9, value_width = 35;  // of recurrent heads
+    if (is_qwen_next) {
+      file.add_u32(key("ssm.time_step_rank"), n_values).add_u32(key("ssm.group_count"), n_keys);
+      file.add_u32(key("ssm.state_size"), key_width).add_u32(key("ssm.inner_size"), n_values * value_width);
+      file.add_u32(key("ssm.conv_kernel"), 4).add_u32(key("full_attention_interval"), 2);
+    }
     if (architecture == "lfm2") {
       std::vector<std::int32_t> of_layers;
       for (std::uint32_t i = 0; i < n_layers; ++i) of_layers.push_back(is_recurrent(i) ? 0 : static_cast<std::int32_t>(n_kv_heads));
       file.add_i32s(key("attention.head_count_kv"), of_layers).add_u32(key("shortconv.l_cache"), 3);
     } else if (architecture == "deepseek2") {
-      file.add_u32(key("attention.head_count_kv"), has_kv_matrix ? n_heads : 1);
+      file.add_u32(key("attention.head_count_kv"), is_older_form ? n_heads : 1);
     } else {
       file.add_u32(key("attention.head_count_kv"), n_kv_heads);
     }
     const std::uint32_t n_rot = architecture == "deepseek2" ? head_dim / 4 * 2 : head_dim, rank = 20;
     const std::uint32_t key_dim = head_dim + n_rot, value_dim = head_dim + 3;  // with latent attention
     if (architecture == "deepseek2") {
-      file.add_u32(key("attention.key_length"), has_kv_matrix ? key_dim : rank + n_rot);
-      file.add_u32(key("attention.value_length"), has_kv_matrix ? value_dim : rank);
+      file.add_u32(key("attention.key_length"), is_older_form ? key_dim : rank + n_rot);
+      file.add_u32(key("attention.value_length"), is_older_form ? value_dim : rank);
       file.add_u32(key("attention.kv_lora_rank"), rank).add_u32(key("attention.q_lora_rank"), query_rank);
-      if (!has_kv_matrix) {
+      if (!is_older_form) {
         file.add_u32(key("attention.key_length_mla"), key_dim).add_u32(key("attention.value_length_mla"), value_dim);
       }
       file.add_u32(key("leading_dense_block_count"), 1).add_u32(key("expert_shared_count"), 2);
@@ -63,10 +74,7 @@ struct TinyModel {
     file.add_f32(key("attention.layer_norm_rms_epsilon"), 1e-5F);
     file.add_u32(key("attention.sliding_window"), 20);  // less than one block, and than texts of tests
 
-    const auto is_one_of = [&](std::initializer_list<const char*> names) {
-      return std::find(names.begin(), names.end(), architecture) != names.end();
-    };
-    const bool with_experts = has_experts || is_one_of({"qwen3moe", "granitemoe", "gpt-oss", "deepseek2"});
+    const bool with_experts = has_experts || is_one_of({"qwen3moe", "granitemoe", "gpt-oss", "deepseek2", "qwen35moe", "qwen3next"});
     const bool experts_share = is_one_of({"llama", "mistral3", "granitemoe"});
     const std::uint32_t expert_dim = experts_share ? ffn_dim : expert_ffn_dim;
     const std::uint32_t shared_dim = architecture == "deepseek2" ? 2 * expert_dim : 24;
@@ -120,7 +128,26 @@ struct TinyModel {
     for (std::uint32_t layer = 0; layer < n_layers; ++layer) {
       const std::string p = "blk." + std::to_string(layer) + ".";
       add(p + "attn_norm.weight", hidden_dim, 1, 1.0F, 0.2F);
-      if (is_recurrent(layer)) {
+      if (is_recurrent(layer) && is_qwen_next) {
+        const std::uint64_t of_keys = n_keys * key_width, of_values = n_values * value_width;
+        if (is_older_form) {
+          matrix(p + "ssm_in", hidden_dim, 2 * of_keys + 2 * of_values);
+        } else {
+          matrix(p + "attn_qkv", hidden_dim, 2 * of_keys + of_values);
+          matrix(p + "attn_gate", hidden_dim, of_values);
+        }
+        if (architecture == "qwen3next") {
+          matrix(p + "ssm_ba", hidden_dim, 2 * n_values);
+        } else {
+          matrix(p + "ssm_beta", hidden_dim, n_values);
+          matrix(p + "ssm_alpha", hidden_dim, n_values);
+        }
+        add(p + "ssm_conv1d.weight", 4, 2 * of_keys + of_values, 0.0F, 0.6F);
+        add(p + "ssm_dt.bias", n_values, 1, 0.0F, 0.5F);
+        add(p + "ssm_a", n_values, 1, -0.5F, 0.1F);
+        add(p + "ssm_norm.weight", value_width, 1, 1.0F, 0.2F);
+        matrix(p + "ssm_out", of_values, hidden_dim);
+      } else if (is_recurrent(layer)) {
         matrix(p + "shortconv.in_proj", hidden_dim, 3 * hidden_dim);
         matrix(p + "shortconv.out_proj", hidden_dim, hidden_dim);
         add(p + "shortconv.conv.weight", 3, hidden_dim, 0.0F, 0.6F);
@@ -132,7 +159,7 @@ struct TinyModel {
         matrix(p + (query_rank > 0 ? "attn_q_b" : "attn_q"), query_rank > 0 ? query_rank : hidden_dim, std::uint64_t{n_heads} * key_dim);
         matrix(p + "attn_kv_a_mqa", hidden_dim, rank + n_rot);
         add(p + "attn_kv_a_norm.weight", rank, 1, 1.0F, 0.2F);
-        if (has_kv_matrix) {
+        if (is_older_form) {
           matrix(p + "attn_kv_b", rank, std::uint64_t{n_heads} * (head_dim + value_dim));
         } else {
           add_shape(p + "attn_k_b.weight", {head_dim, rank, n_heads}, 0.0F, 0.3F);
@@ -140,7 +167,7 @@ struct TinyModel {
         }
         matrix(p + "attn_output", std::uint64_t{n_heads} * value_dim, hidden_dim);
       } else {
-        matrix(p + "attn_q", hidden_dim, q_dim);
+        matrix(p + "attn_q", hidden_dim, is_qwen_next ? 2 * q_dim : q_dim);
         matrix(p + "attn_k", hidden_dim, kv_dim);
         matrix(p + "attn_v", hidden_dim, kv_dim);
         matrix(p + "attn_output", q_dim, hidden_dim);
@@ -167,6 +194,7 @@ struct TinyModel {
         }
         stack(p + "ffn_down_exps", expert_dim, hidden_dim);
         network("_shexp", shared_dim);
+        add(p + "ffn_gate_inp_shexp.weight", hidden_dim, 1, 0.0F, 0.3F);
       } else {
         network("", ffn_dim);
       }

@@ -5,7 +5,9 @@
 #include "kernels/matmul_kernel.h"
 
 namespace woolly::kernels {
+struct ConvolutionTask;
 struct KernelTable;
+struct RecurrenceTask;
 }
 
 /// The set whose kernels of integers this one takes: as a rule its own.
@@ -22,5 +24,7 @@ namespace woolly::kernels::WOOLLY_ISA {
 extern const MatmulKernels kMatmulsOfFloats;
 extern const KvKernels kKvs[kKvTypes];
 extern const KernelTable kTable;
+void recur(const RecurrenceTask& task) noexcept;
+void convolve(const ConvolutionTask& task) noexcept;
 
 }  // namespace woolly::kernels::WOOLLY_ISA
