@@ -50,6 +50,10 @@ struct MemoryNeed {
   [[nodiscard]] std::uint64_t kv_of(std::uint64_t n_tokens) const {
     return (n_tokens + tokens_of_slab - 1) / tokens_of_slab * kv_slab + state;
   }
+  /// The positions of a sequence for which there is room in so many bytes, at least `state`.
+  [[nodiscard]] std::uint64_t tokens_in(std::uint64_t bytes) const {
+    return kv_slab == 0 ? UINT64_MAX : (bytes - state) / kv_slab * tokens_of_slab;
+  }
 };
 
 /// Immutable and shared by its sessions.

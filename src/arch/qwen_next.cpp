@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "arch/recipes.h"
+#include "arch/state_space.h"
 #include "arch/transformer.h"
 
 namespace woolly::arch {
@@ -127,32 +128,13 @@ Status read_recurrent_layers(const gguf::Metadata& metadata, model::Spec& spec) 
   return {};
 }
 
-Status read_heads(const gguf::Metadata& metadata, model::Spec& spec) {
-  model::RecurrentHeads& heads = spec.recurrent;
-  WOOLLY_TRY(spec.conv_taps, model::read_number(metadata, spec, "ssm.conv_kernel", 2, plan::kMaxConvolutionTaps));
-  WOOLLY_TRY(heads.n, model::read_number(metadata, spec, "ssm.time_step_rank", 1, 4096));
-  WOOLLY_TRY(heads.n_key_heads, model::read_number(metadata, spec, "ssm.group_count", 1, heads.n));
-  WOOLLY_TRY(heads.key_dim, model::read_number(metadata, spec, "ssm.state_size", 1, 1024));
-  WOOLLY_TRY(const std::uint32_t width, model::read_number(metadata, spec, "ssm.inner_size", 1, 1U << 22U));
-  heads.value_dim = width / heads.n;
-  if (heads.n % heads.n_key_heads != 0) {
-    return Error{ErrorCode::kInvalidFile, fmt::format("{0}.ssm.time_step_rank is {1}, it must be a multiple of {0}.ssm.group_count, {2}",
-                                                      spec.architecture, heads.n, heads.n_key_heads)};
-  }
-  if (width % heads.n != 0) {
-    return Error{ErrorCode::kInvalidFile, fmt::format("{0}.ssm.inner_size is {1}, it must be a multiple of {0}.ssm.time_step_rank, {2}",
-                                                      spec.architecture, width, heads.n)};
-  }
-  return {};
-}
-
 Result<model::Spec> read_spec(const gguf::Metadata& metadata, std::string_view prefix) {
   WOOLLY_TRY(model::Spec spec, model::read_transformer_spec(metadata, prefix, model::RopePairs::kHalves));
   // Layers behind these predict more than one token.
   WOOLLY_TRY(const std::uint32_t n_more, model::read_number(metadata, spec, "nextn_predict_layers", 0, spec.n_layers - 1, 0));
   spec.n_layers -= n_more;
   WOOLLY_CHECK(read_recurrent_layers(metadata, spec));
-  WOOLLY_CHECK(read_heads(metadata, spec));
+  WOOLLY_CHECK(read_state_space(metadata, spec));
   spec.recurrent.key_heads_repeat = prefix != "qwen3next";
   return spec;
 }

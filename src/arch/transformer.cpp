@@ -28,7 +28,7 @@ class Layer {
     add_to_residual(mixed.projection, mixed.out, "post_attention_norm",
                     {.name = name(mixed.projection),
                      .n_rows = spec_.hidden_dim,
-                     .may_have_bias = traits_.has_output_bias,
+                     .may_have_bias = attends && traits_.has_output_bias,
                      .scale = ScaleOrder::kBeforeBias});
   }
 
@@ -138,7 +138,8 @@ class Layer {
   [[nodiscard]] std::uint64_t k_rows() const { return std::uint64_t{spec_.n_kv_heads} * spec_.head_dim; }
   [[nodiscard]] std::uint64_t v_rows() const { return std::uint64_t{spec_.n_kv_heads} * spec_.value_dim; }
   Norm norm(std::string_view of, std::uint64_t n) {
-    return {graph_.vector(name(fmt::format("{}.weight", of)), n), spec_.norm_eps};
+    const bool is_bare = graph_.has_tensor(name(of));  // Falcon-H1's files have one without the usual ending
+    return {graph_.vector(name(of) + (is_bare ? "" : ".weight"), n), spec_.norm_eps};
   }
   std::optional<Norm> pre_norm(std::string_view of) {
     if (!traits_.has_pre_norms) return std::nullopt;
@@ -163,7 +164,7 @@ void build_transformer(plan::GraphBuilder& graph, const TransformerTraits& trait
   for (std::uint32_t index = 0; index < spec.n_layers; ++index) {
     Layer layer(graph, traits, index, x, branch);
     layer.mix();
-    layer.feed_forward();
+    if (traits.has_ffn) layer.feed_forward();
   }
   const Norm norm{graph.vector(fmt::format("{}.weight", traits.output_norm), spec.hidden_dim), spec.norm_eps};
   graph.logits(x, norm, traits.has_logit_bias);

@@ -22,6 +22,7 @@ struct Mixed {
 /// queries, keys and values are read for all, and these in one matrix too.
 struct TransformerTraits {
   bool has_output_bias = false;  ///< `attn_output.bias`.
+  bool has_ffn = true;
   bool has_ffn_bias = false;
   bool has_ffn_scale = false;    ///< `ffn_*.scale` are read, if the file has them.
   bool has_logit_bias = false;   ///< `output.bias`.
@@ -43,6 +44,9 @@ struct TransformerTraits {
   Mixed (*mix)(plan::GraphBuilder& graph, const std::string& layer, plan::BufferId x, plan::Norm norm) = nullptr;
   std::string_view output_norm = "output_norm";
 };
+
+/// A state space in place of attention (TransformerTraits::mix).
+Mixed state_space(plan::GraphBuilder& graph, const std::string& layer, plan::BufferId x, plan::Norm norm);
 
 void build_transformer(plan::GraphBuilder& graph, const TransformerTraits& traits);
 

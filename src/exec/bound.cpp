@@ -49,7 +49,7 @@ class Binder {
   }
 
   BoundStep operator()(const plan::Normalize& op) const {
-    return BoundNormalize{buffer(op.in), buffer(op.out), *norm(op.norm), op.adds};
+    return BoundNormalize{buffer(op.in), buffer(op.out), *norm(op.norm), op.adds, op.n_groups};
   }
 
   BoundStep operator()(const plan::Route& op) const {

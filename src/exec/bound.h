@@ -112,6 +112,7 @@ struct BoundNormalize {
   BoundBuffer in, out;
   BoundNorm norm;
   bool adds;
+  std::size_t n_groups;
 };
 
 struct BoundExperts {

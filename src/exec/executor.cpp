@@ -535,7 +535,10 @@ struct Executor::State::Walk {
   void operator()(const BoundNormalize& op) {
     for_my_rows([&](std::size_t row) {
       float* normed = op.adds ? op.in.row(row) : op.out.row(row);
-      s.table.rms_norm(op.in.row(row), op.norm.weight, op.norm.eps, op.in.width, normed);
+      const std::size_t n = op.in.width / op.n_groups;
+      for (std::size_t at = 0; at < op.in.width; at += n) {
+        s.table.rms_norm(op.in.row(row) + at, op.norm.weight + at, op.norm.eps, n, normed + at);
+      }
       if (op.adds) s.table.add(normed, op.in.width, op.out.row(row));
     });
     watch.lap(Phase::kEpilogue);

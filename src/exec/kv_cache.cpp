@@ -137,7 +137,7 @@ Status Sequence::reserve(std::size_t n) {
                  fmt::format("{} more tokens after {} exceed the context of {} tokens", n, n_tokens_, n_ctx_)};
   }
   const std::size_t in_last = n_tokens_ % kernels::kKvBlock;
-  if (n > 0 && in_last != 0) {
+  if (n > 0 && in_last != 0 && !blocks_.empty()) {
     const std::size_t last = n_tokens_ / kernels::kKvBlock;
     if (cache_->is_shared(blocks_[last])) {
       WOOLLY_TRY(const std::uint32_t copy, cache_->take());
@@ -151,7 +151,7 @@ Status Sequence::reserve(std::size_t n) {
       addresses_[last] = cache_->data(copy);
     }
   }
-  while (blocks_.size() * kernels::kKvBlock < n_tokens_ + n) {
+  while (blocks_.size() < blocks_of(n_tokens_ + n)) {
     WOOLLY_TRY(const std::uint32_t block, cache_->take());
     blocks_.push_back(block);
     addresses_.push_back(cache_->data(block));
@@ -238,7 +238,7 @@ void Sequence::truncate(std::size_t n_tokens) {
   } else {
     n_tokens_ = n_tokens;
   }
-  const std::size_t n_blocks = base::ceil_div(n_tokens_, kernels::kKvBlock);
+  const std::size_t n_blocks = blocks_of(n_tokens_);
   while (blocks_.size() > n_blocks) {
     cache_->release(blocks_.back());
     blocks_.pop_back();
@@ -249,7 +249,7 @@ void Sequence::truncate(std::size_t n_tokens) {
 std::unique_ptr<Sequence> Sequence::fork() const {
   auto copy = std::make_unique<Sequence>(cache_, n_ctx_);
   copy->n_tokens_ = n_tokens_;
-  const std::size_t n_blocks = base::ceil_div(n_tokens_, kernels::kKvBlock);
+  const std::size_t n_blocks = blocks_of(n_tokens_);
   for (std::size_t i = 0; i < n_blocks; ++i) {
     cache_->retain(blocks_[i]);
     copy->blocks_.push_back(blocks_[i]);
@@ -267,7 +267,7 @@ std::unique_ptr<Sequence> Sequence::fork() const {
 
 std::vector<std::byte> Sequence::save(std::uint64_t fingerprint) const {
   const KvLayout& layout = cache_->layout();
-  const std::size_t n_blocks = base::ceil_div(n_tokens_, kernels::kKvBlock);
+  const std::size_t n_blocks = blocks_of(n_tokens_);
   std::vector<std::byte> state;
   const std::size_t n_floats = state_ ? layout.state_floats : 0;
   state.reserve(64 + n_blocks * layout.block_bytes() + text_.size() * sizeof(TokenId) + n_floats * sizeof(float));
@@ -317,7 +317,7 @@ Status Sequence::restore(std::span<const std::byte> state, std::uint64_t fingerp
     return refuse(fmt::format("{} numbers of recurrent state and {} tokens, this model has {}", n_floats, n_text,
                               layout.state_floats));
   }
-  const std::size_t n_blocks = base::ceil_div(n_tokens, kernels::kKvBlock);
+  const std::size_t n_blocks = blocks_of(static_cast<std::size_t>(n_tokens));
   const std::uint64_t bytes = n_text * sizeof(TokenId) + n_floats * sizeof(float) + n_blocks * block_bytes + 8;
   if (reader.remaining() != bytes) {
     return refuse(fmt::format("{} bytes of tokens and blocks, expected {}", reader.remaining(), bytes));

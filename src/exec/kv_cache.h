@@ -176,7 +176,11 @@ class Sequence {
   };
 
   /// Blocks that it can have at once: of all positions, and one more for a copy on write.
-  [[nodiscard]] std::size_t max_blocks() const noexcept { return base::ceil_div(n_ctx_, kernels::kKvBlock) + 1; }
+  [[nodiscard]] std::size_t max_blocks() const noexcept { return blocks_of(n_ctx_) + 1; }
+  /// None where no layer attends.
+  [[nodiscard]] std::size_t blocks_of(std::size_t n_tokens) const noexcept {
+    return cache_->layout().n_layers == 0 ? 0 : base::ceil_div(n_tokens, kernels::kKvBlock);
+  }
   [[nodiscard]] bool has_state() const noexcept { return cache_->layout().state_floats > 0; }
   [[nodiscard]] std::size_t max_states() const noexcept { return has_state() ? kMostStates : 0; }
   /// Whether a step must not write to the state that it reads.

@@ -119,20 +119,35 @@ Rope read_rope(Reader& keys, const Spec& spec, RopePairs pairs) {
 
 }  // namespace
 
-Result<Spec> read_transformer_spec(const gguf::Metadata& metadata, std::string_view prefix, RopePairs pairs, Heads heads) {
+Result<Spec> read_recurrent_spec(const gguf::Metadata& metadata, std::string_view prefix) {
   Reader keys(metadata, prefix);
   Spec spec;
   spec.architecture = prefix;
   spec.n_layers = keys.number("block_count", 1, 1024);
   spec.hidden_dim = keys.number("embedding_length", 1, 1U << 20U);
-  spec.ffn_dim = keys.number_of_each_layer("feed_forward_length", 1, 1U << 22U, std::nullopt);
   spec.context_length = keys.number("context_length", 1, 1U << 30U);
+  spec.norm_eps = keys.real("attention.layer_norm_rms_epsilon", 0.0F, 1.0F);
+
+  const auto tokens = metadata.strings("tokenizer.ggml.tokens");
+  if (!tokens) return tokens.error();
+  spec.vocab_size = keys.number("vocab_size", 0, 1U << 24U, tokens->size());
+  if (!tokens->empty()) spec.vocab_size = static_cast<std::uint32_t>(tokens->size());
+  if (spec.vocab_size == 0) {
+    keys.fail({ErrorCode::kInvalidFile, fmt::format("{}.vocab_size is 0 and there is no vocabulary", prefix)});
+  }
+  if (keys.error()) return *keys.error();
+  return spec;
+}
+
+Result<Spec> read_transformer_spec(const gguf::Metadata& metadata, std::string_view prefix, RopePairs pairs, Heads heads) {
+  Reader keys(metadata, prefix);
+  WOOLLY_TRY(Spec spec, read_recurrent_spec(metadata, prefix));
+  spec.ffn_dim = keys.number_of_each_layer("feed_forward_length", 1, 1U << 22U, std::nullopt);
   std::vector<bool> has_no_queries;  // says nothing that those without keys and values do not say
   const bool all_attend = heads == Heads::kOfAllLayers;
   spec.n_heads = keys.number_of_each_layer("attention.head_count", 1, 4096, std::nullopt, all_attend ? nullptr : &has_no_queries);
   spec.n_kv_heads = keys.number_of_each_layer("attention.head_count_kv", 1, 4096, spec.n_heads,
                                               all_attend ? nullptr : &spec.is_recurrent);
-  spec.norm_eps = keys.real("attention.layer_norm_rms_epsilon", 0.0F, 1.0F);
   if (keys.error()) return *keys.error();
 
   if (!spec.is_recurrent.empty() && spec.is_recurrent.size() != spec.n_layers) {
@@ -154,14 +169,6 @@ Result<Spec> read_transformer_spec(const gguf::Metadata& metadata, std::string_v
   }
   spec.attention_scale = 1.0F / std::sqrt(static_cast<float>(spec.head_dim));
   spec.rope = read_rope(keys, spec, pairs);
-
-  const auto tokens = metadata.strings("tokenizer.ggml.tokens");
-  if (!tokens) return tokens.error();
-  spec.vocab_size = keys.number("vocab_size", 0, 1U << 24U, tokens->size());
-  if (!tokens->empty()) spec.vocab_size = static_cast<std::uint32_t>(tokens->size());
-  if (spec.vocab_size == 0) {
-    keys.fail({ErrorCode::kInvalidFile, fmt::format("{}.vocab_size is 0 and there is no vocabulary", prefix)});
-  }
   if (keys.error()) return *keys.error();
   return spec;
 }

@@ -118,6 +118,9 @@ enum class Heads : std::uint8_t { kOfAllLayers, kOfSomeLayers };
 Result<Spec> read_transformer_spec(const gguf::Metadata& metadata, std::string_view prefix, RopePairs pairs,
                                    Heads heads = Heads::kOfAllLayers);
 
+/// The same of architectures without attention and without feed-forward network.
+Result<Spec> read_recurrent_spec(const gguf::Metadata& metadata, std::string_view prefix);
+
 /// `<spec.architecture>.<name>`, a whole number from `min` to `max`; `unset` where the key is missing, an error if there
 /// is none.
 Result<std::uint32_t> read_number(const gguf::Metadata& metadata, const Spec& spec, std::string_view name,

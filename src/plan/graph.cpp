@@ -61,8 +61,10 @@ BufferId GraphBuilder::part(BufferId of, std::uint64_t column, std::uint64_t wid
   return {static_cast<std::uint32_t>(graph_.buffers.size() - 1)};
 }
 
-VectorId GraphBuilder::vector(const std::string& name, std::uint64_t n) {
-  graph_.vectors.push_back({require(name, n, 1), n});
+VectorId GraphBuilder::vector(const std::string& name, std::uint64_t n) { return table(name, n, 1); }
+
+VectorId GraphBuilder::table(const std::string& name, std::uint64_t n_cols, std::uint64_t n_rows) {
+  graph_.vectors.push_back({require(name, n_cols, n_rows), n_cols * n_rows});
   return {static_cast<std::uint32_t>(graph_.vectors.size() - 1)};
 }
 
@@ -125,11 +127,10 @@ void GraphBuilder::convolve(std::string step, BufferId in, BufferId out, Convolu
                             bool has_bias) {
   const std::uint64_t width = graph_.buffers[out.index].width;
   const std::uint32_t n_taps = graph_.spec.conv_taps;
-  graph_.vectors.push_back({require(taps + ".weight", n_taps, width), width * n_taps});
-  const VectorId vector{static_cast<std::uint32_t>(graph_.vectors.size() - 1)};
+  const VectorId of_taps = table(taps + ".weight", n_taps, width);
   std::optional<VectorId> bias;
-  if (has_bias) bias = this->vector(taps + ".bias", width);
-  graph_.steps.push_back({std::move(step), Convolve{in, out, form, vector, bias, n_taps, place_state((n_taps - 1) * width)}});
+  if (has_bias) bias = vector(taps + ".bias", width);
+  graph_.steps.push_back({std::move(step), Convolve{in, out, form, of_taps, bias, n_taps, place_state((n_taps - 1) * width)}});
 }
 
 void GraphBuilder::recur(std::string step, Recur op) {
@@ -150,8 +151,7 @@ ExpertMatrix GraphBuilder::expert_matrix(const ExpertsSpec& names, const std::st
   ExpertMatrix experts{matrix(require(name + ".weight", n_cols, of_rows, n), n_rows, n, first_row), {}};
   if (names.may_have_scale) experts.scale = optional_vector(name + ".scale", n);
   if (names.may_have_bias && has_tensor(name + ".bias")) {
-    graph_.vectors.push_back({require(name + ".bias", n_rows, n), n * n_rows});
-    experts.bias = VectorId{static_cast<std::uint32_t>(graph_.vectors.size() - 1)};
+    experts.bias = table(name + ".bias", n_rows, n);
   }
   return experts;
 }

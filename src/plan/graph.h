@@ -106,6 +106,8 @@ class GraphBuilder {
   /// `<name>` as float32, exactly `n` elements; an error if it is missing.
   VectorId vector(const std::string& name, std::uint64_t n);
   std::optional<VectorId> optional_vector(const std::string& name, std::uint64_t n);
+  /// The same of a tensor [n_rows, n_cols], row after row.
+  VectorId table(const std::string& name, std::uint64_t n_cols, std::uint64_t n_rows);
 
   [[nodiscard]] bool has_tensor(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
 

@@ -136,8 +136,9 @@ struct Recur {
 /// Root-mean-square norm of a row, by itself: out = norm(in), or out += norm(in).
 struct Normalize {
   BufferId in, out;  ///< Of one width.
-  Norm norm;
+  Norm norm;         ///< Its weight is of the whole row.
   bool adds = false;
+  std::size_t n_groups = 1;  ///< So many equal parts of a row are normed each by itself.
 };
 
 /// The matrices of all experts, in one tensor of the file: y = (W of the expert x) * (scale of the expert) + its bias.

@@ -478,7 +478,7 @@ class Scheduler::Impl {
     loaded->need = need;
     const std::uint64_t left = options_.memory - fixed_bytes() - need.weights - need.workspace;
     // A sequence is never longer than what there is memory for.
-    const std::uint64_t n_most = (left - need.state) / need.kv_slab * need.tokens_of_slab;
+    const std::uint64_t n_most = need.tokens_in(left);
     session.n_ctx = static_cast<std::size_t>(std::min<std::uint64_t>(card->context_length, n_most));
     const std::uint64_t usual = need.kv_of(std::min(session.n_ctx, kUsualContext));
     loaded->n_parallel = static_cast<std::size_t>(std::clamp<std::uint64_t>(left / usual, 1, session.max_logit_rows));

@@ -112,6 +112,8 @@ std::vector<Case> cases() {
                    file.add_u32("deepseek2.rope.scaling.original_context_length", 128);
                    file.add_f32("deepseek2.rope.scaling.yarn_log_multiplier", 0.0707F);
                  }});
+  all.push_back({"granitehybrid_with_experts", {.architecture = "granitehybrid", .n_layers = 3, .has_experts = true}});
+  all.push_back({"lfm2moe_with_layers_of_all_kinds", {.architecture = "lfm2moe", .n_layers = 4}});
   all.push_back({"qwen35_with_layers_told", {.architecture = "qwen35", .n_layers = 3}, [](GgufBuilder& file) {
                    file.add_i32s("qwen35.attention.recurrent_layers", {1, 0, 1});
                  }});

@@ -39,7 +39,7 @@ class Recurrent : public testing::TestWithParam<const char*> {
   std::vector<TokenId> tokens_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Exec, Recurrent, testing::Values("lfm2", "qwen35"), [](const auto& name) { return name.param; });
+INSTANTIATE_TEST_SUITE_P(Exec, Recurrent, testing::Values("lfm2", "qwen35", "granitehybrid", "mamba2"), [](const auto& name) { return std::string(name.param); });
 
 TEST_P(Recurrent, NumbersDoNotDependOnThreadsOrChunks) {
   std::vector<float> expected;

@@ -28,4 +28,7 @@ Result<MixerPtr> read_latent_attention(FileReader& file, const std::string& pref
 /// The gated delta rule of Qwen3-Next and Qwen3.5.
 Result<MixerPtr> read_delta_rule(FileReader& file, const std::string& prefix, std::size_t hidden_dim, double eps);
 
+/// The state space of Mamba-2.
+Result<MixerPtr> read_state_space(FileReader& file, const std::string& prefix, std::size_t hidden_dim, double eps);
+
 }  // namespace woolly::reference

@@ -30,11 +30,14 @@ class Loader : FileReader {
   Result<ReferenceModel> load() {
     WOOLLY_TRY(architecture_, file_.metadata.get_string("general.architecture"));
     if (!is_one_of({"llama", "mistral3", "qwen2", "qwen3", "qwen3moe", "gemma2", "gemma3", "phi3", "granite", "granitemoe",
-                    "olmo2", "glm4", "smollm3", "gpt-oss", "lfm2", "deepseek2", "qwen35", "qwen35moe", "qwen3next"})) {
+                    "olmo2", "glm4", "smollm3", "gpt-oss", "lfm2", "deepseek2", "qwen35", "qwen35moe", "qwen3next",
+                    "mamba2", "granitehybrid", "falcon-h1", "lfm2moe"})) {
       return Error{ErrorCode::kUnsupported, fmt::format("the reference has no architecture {}", architecture_)};
     }
-    is_llama_ = is_one_of({"llama", "mistral3", "granite", "granitemoe"});
-    must_have_experts_ = is_one_of({"qwen3moe", "granitemoe", "gpt-oss", "deepseek2", "qwen35moe", "qwen3next"});
+    is_llama_ = is_one_of({"llama", "mistral3", "granite", "granitemoe", "granitehybrid"});
+    is_lfm2_ = is_one_of({"lfm2", "lfm2moe"});
+    is_granite_ = is_one_of({"granite", "granitemoe", "granitehybrid"});
+    must_have_experts_ = is_one_of({"qwen3moe", "granitemoe", "gpt-oss", "deepseek2", "qwen35moe", "qwen3next", "lfm2moe"});
     is_qwen_next_ = is_one_of({"qwen35", "qwen35moe", "qwen3next"});
     WOOLLY_CHECK(read_shape());
     WOOLLY_CHECK(read_factors());
@@ -49,12 +52,15 @@ class Loader : FileReader {
     const gguf::Metadata& metadata = file_.metadata;
     WOOLLY_TRY(const std::uint64_t n_layers, metadata.get_uint(key("block_count")));
     WOOLLY_TRY(const std::uint64_t hidden_dim, metadata.get_uint(key("embedding_length")));
+    WOOLLY_TRY(const float rms_eps, metadata.get_float(key("attention.layer_norm_rms_epsilon")));
+    model_.hidden_dim_ = hidden_dim;
+    model_.rms_eps_ = static_cast<double>(rms_eps);
+    if (architecture_ == "mamba2") return model_.layers_.resize(n_layers), Status();
     WOOLLY_TRY(const std::uint64_t ffn_dim, metadata.get_uint(key("feed_forward_length")));
     WOOLLY_TRY(const std::size_t n_more, find_uint("nextn_predict_layers", 0));
     model_.layers_.resize(n_layers - (is_qwen_next_ ? n_more : 0));
     if (is_qwen_next_) WOOLLY_CHECK(read_recurrent_layers());
     WOOLLY_TRY(const std::size_t n_heads, read_heads("attention.head_count"));
-    WOOLLY_TRY(const float rms_eps, metadata.get_float(key("attention.layer_norm_rms_epsilon")));
     WOOLLY_TRY(model_.n_kv_heads_, read_heads("attention.head_count_kv"));
     if (n_heads == 0 || model_.n_kv_heads_ == 0 || n_heads % model_.n_kv_heads_ != 0) {
       return Error{ErrorCode::kInvalidFile, fmt::format("{} heads, {} KV heads", n_heads, model_.n_kv_heads_)};
@@ -63,7 +69,7 @@ class Loader : FileReader {
     WOOLLY_TRY(const std::size_t value_length, find_uint("attention.value_length", model_.head_dim_));
     WOOLLY_TRY(const auto is_causal, metadata.find_bool(key("attention.causal")));
     WOOLLY_TRY(const std::size_t n_experts, find_uint("expert_count", 0));
-    has_experts_ = n_experts != 0 && (must_have_experts_ || is_one_of({"llama", "mistral3"}));
+    has_experts_ = n_experts != 0 && (must_have_experts_ || is_one_of({"llama", "mistral3", "granitehybrid"}));
     if ((value_length != model_.head_dim_ && architecture_ != "deepseek2") || !is_causal.value_or(true) || (must_have_experts_ && n_experts == 0)) {
       return Error{ErrorCode::kUnsupported, "the reference has no attention to what follows, and keys as long as values"};
     }
@@ -76,12 +82,10 @@ class Loader : FileReader {
       }
       WOOLLY_TRY(model_.expert_ffn_dim_, find_uint("expert_feed_forward_length", ffn_dim / model_.n_experts_used_));
       if (is_llama_) model_.expert_ffn_dim_ = ffn_dim;
-      if (architecture_ == "deepseek2") WOOLLY_CHECK(read_gating());
+      if (is_one_of({"deepseek2", "lfm2moe"})) WOOLLY_CHECK(read_gating());
     }
-    model_.hidden_dim_ = hidden_dim;
     model_.ffn_dim_ = ffn_dim;
     model_.n_heads_ = n_heads;
-    model_.rms_eps_ = static_cast<double>(rms_eps);
     return {};
   }
 
@@ -102,16 +106,16 @@ class Loader : FileReader {
     WOOLLY_TRY(const std::size_t function, find_uint("expert_gating_func", 1));
     gating.is_sigmoid = function == 2;
     WOOLLY_TRY(const auto normalizes, file_.metadata.find_bool(key("expert_weights_norm")));
-    gating.normalizes = normalizes.value_or(false);
+    gating.normalizes = normalizes.value_or(false) || architecture_ == "lfm2moe";
     WOOLLY_TRY(gating.n_groups, find_uint("expert_group_count", 1));
     WOOLLY_TRY(gating.n_groups_used, find_uint("expert_group_used_count", gating.n_groups));
     return {};
   }
 
-  /// Heads of the layers that have any; an array of LFM2 has 0 for those that convolve.
+  /// Heads of the layers that have any; an array has 0 for those that are recurrent.
   Result<std::size_t> read_heads(std::string_view name) {
     const gguf::Value* value = file_.metadata.find(key(name));
-    if (architecture_ != "lfm2" || value == nullptr || value->type != gguf::ValueType::kArray) {
+    if ((!is_lfm2_ && architecture_ != "granitehybrid") || value == nullptr || value->type != gguf::ValueType::kArray) {
       WOOLLY_TRY(const std::uint64_t unset, file_.metadata.get_uint(key("attention.head_count")));
       return find_uint(name, unset);
     }
@@ -134,7 +138,7 @@ class Loader : FileReader {
     if (architecture_ == "gemma2") {
       WOOLLY_TRY(model_.attention_cap_, find_float("attn_logit_softcapping", 50));
     }
-    if (is_one_of({"granite", "granitemoe"})) {
+    if (is_granite_) {
       WOOLLY_TRY(const double divisor, find_float("logit_scale", 1));
       model_.logit_scale_ = 1 / divisor;
       WOOLLY_TRY(model_.residual_scale_, find_float("residual_scale", 1));
@@ -224,7 +228,7 @@ class Loader : FileReader {
       layer.window = is_windowed ? window : 0;
       layer.rope = is_windowed ? of_window : model_.rope_;
       if (architecture_ == "smollm3") layer.has_rope = (i + 1) % 4 != 0;
-      if (architecture_ == "granite") layer.has_rope = is_finetuned.value_or(true);
+      if (is_one_of({"granite", "granitehybrid"})) layer.has_rope = is_finetuned.value_or(true);
     }
     return {};
   }
@@ -235,8 +239,8 @@ class Loader : FileReader {
     const std::size_t vocab = model_.vocab_size_;
     const std::size_t hidden = model_.hidden_dim_;
     WOOLLY_TRY(model_.token_embd_, read("token_embd.weight", hidden, vocab));
-    const bool is_lfm2 = architecture_ == "lfm2";  // where the last norm is named after the embedding
-    WOOLLY_TRY(model_.output_norm_, read(is_lfm2 ? "token_embd_norm.weight" : "output_norm.weight", hidden, 1));
+    // That of LFM2 is named after the embedding.
+    WOOLLY_TRY(model_.output_norm_, read(is_lfm2_ ? "token_embd_norm.weight" : "output_norm.weight", hidden, 1));
     model_.output_ = {.n_rows = vocab, .n_cols = hidden, .weight = model_.token_embd_, .bias = {}};  // "tied"
     if (file_.find_tensor("output.weight") != nullptr) {
       WOOLLY_TRY(model_.output_.weight, read("output.weight", hidden, vocab));
@@ -273,18 +277,17 @@ class Loader : FileReader {
     if (architecture_ == "gpt-oss") {
       WOOLLY_TRY(layer.sinks, read(prefix + "attn_sinks.weight", model_.n_heads_, 1));
     }
-    if (architecture_ == "deepseek2") {
+    layer.attends = is_recurrent_.empty() ? !is_one_of({"deepseek2", "mamba2"}) : !is_recurrent_[index];
+    if (is_one_of({"mamba2", "falcon-h1"}) || (architecture_ == "granitehybrid" && !layer.attends)) {
+      WOOLLY_TRY(layer.mixer, read_state_space(*this, prefix, hidden, model_.rms_eps_));
+    } else if (architecture_ == "deepseek2") {
       WOOLLY_TRY(layer.mixer, read_latent_attention(*this, prefix, hidden, model_.n_heads_, model_.rms_eps_, model_.rope_));
-      return {};
-    }
-    if (is_qwen_next_ && is_recurrent_[index]) {
+    } else if (is_qwen_next_ && !layer.attends) {
       WOOLLY_TRY(layer.mixer, read_delta_rule(*this, prefix, hidden, model_.rms_eps_));
-      return {};
-    }
-    if (!is_recurrent_.empty() && is_recurrent_[index]) {
+    } else if (!layer.attends) {
       WOOLLY_TRY(layer.mixer, read_short_convolution(*this, prefix, hidden));
-      return {};
     }
+    if (!layer.attends) return {};
     layer.has_gates = is_qwen_next_;
     WOOLLY_TRY(layer.q, read_linear(prefix + "attn_q", hidden, is_qwen_next_ ? 2 * q_dim : q_dim, {.has_bias = true, .has_scale = true}));
     WOOLLY_TRY(layer.k, read_linear(prefix + "attn_k", hidden, kv_dim, {.has_bias = true, .has_scale = true}));
@@ -296,7 +299,7 @@ class Loader : FileReader {
       WOOLLY_TRY(layer.q_norm, read(prefix + "attn_q_norm.weight", q_dim, 1));
       WOOLLY_TRY(layer.k_norm, read(prefix + "attn_k_norm.weight", kv_dim, 1));
     }
-    if (is_qwen_next_ || is_one_of({"qwen3", "qwen3moe", "gemma3", "lfm2"})) {
+    if (is_qwen_next_ || is_lfm2_ || is_one_of({"qwen3", "qwen3moe", "gemma3"})) {
       WOOLLY_TRY(layer.q_norm, read(prefix + "attn_q_norm.weight", model_.head_dim_, 1));
       WOOLLY_TRY(layer.k_norm, read(prefix + "attn_k_norm.weight", model_.head_dim_, 1));
     }
@@ -306,12 +309,15 @@ class Loader : FileReader {
   Status read_ffn(const std::string& prefix, std::size_t index) {
     Layer& layer = model_.layers_[index];
     const std::size_t hidden = model_.hidden_dim_;
+    layer.has_ffn = architecture_ != "mamba2";
+    if (!layer.has_ffn) return {};
     if (architecture_ != "olmo2") {
       const std::string_view name = is_qwen_next_ || architecture_ == "gpt-oss" ? "post_attention_norm" : "ffn_norm";
-      WOOLLY_TRY(layer.ffn_norm, read(fmt::format("{}{}.weight", prefix, name), hidden, 1));
+      const std::string_view ending = architecture_ == "falcon-h1" ? "" : ".weight";
+      WOOLLY_TRY(layer.ffn_norm, read(fmt::format("{}{}{}", prefix, name, ending), hidden, 1));
     }
     std::size_t n_dense = 0;
-    if (architecture_ == "deepseek2") {
+    if (is_one_of({"deepseek2", "lfm2moe"})) {
       WOOLLY_TRY(n_dense, find_uint("leading_dense_block_count", 0));
     }
     if (!has_experts_ || index < n_dense) return read_network(prefix, "", model_.ffn_dim_, layer.ffn);
@@ -319,9 +325,11 @@ class Loader : FileReader {
     if (architecture_ == "deepseek2") {
       WOOLLY_TRY(const std::size_t n_shared, find_uint("expert_shared_count", 0));
       shared_dim = n_shared * model_.expert_ffn_dim_;
+    }
+    if (is_one_of({"deepseek2", "lfm2moe"})) {
       WOOLLY_TRY(layer.selection_bias, read_optional(prefix + "exp_probs_b.bias", model_.n_experts_));
     }
-    if (architecture_ == "granitemoe") {
+    if (is_one_of({"granitemoe", "granitehybrid"})) {
       WOOLLY_TRY(shared_dim, find_uint("expert_shared_feed_forward_length", 0));
     }
     if (is_qwen_next_) {
@@ -335,7 +343,7 @@ class Loader : FileReader {
 
   Status read_network(const std::string& prefix, const std::string& suffix, std::size_t ffn, Expert& network) {
     const std::size_t hidden = model_.hidden_dim_;
-    const Optional optional{.has_bias = is_llama_,
+    const Optional optional{.has_bias = is_llama_ || architecture_ == "falcon-h1",
                             .has_scale = is_qwen_next_ || is_one_of({"llama", "mistral3", "qwen3"}),
                             .scales_bias = true};
     WOOLLY_TRY(network.down, read_linear(prefix + "ffn_down" + suffix, ffn, hidden, optional));
@@ -403,6 +411,7 @@ class Loader : FileReader {
 
   ReferenceModel model_;
   bool is_llama_ = false;  ///< With the optional biases of llama.
+  bool is_lfm2_ = false, is_granite_ = false;
   bool must_have_experts_ = false;
   bool has_experts_ = false;
   bool is_qwen_next_ = false;  ///< Qwen3-Next and Qwen3.5.
@@ -421,11 +430,10 @@ Result<ReferenceModel> ReferenceModel::open(const std::filesystem::path& path) {
 
 // -- computing ------------------------------------------------------------------------------------------------------
 
-void ReferenceModel::mix(const Layer& layer, std::vector<Vector>& x) const {
+std::vector<Vector> ReferenceModel::mix(const Layer& layer, const std::vector<Vector>& x) const {
   std::vector<Vector> normed;
   for (const Vector& row : x) normed.push_back(norm_if_any(row, layer.attn_norm, rms_eps_));
-  const std::vector<Vector> y = layer.mixer->mix(normed);
-  for (std::size_t i = 0; i < x.size(); ++i) add(x[i], y[i], residual_scale_);
+  return layer.mixer->mix(normed);
 }
 
 void ReferenceModel::attend(const Layer& layer, std::vector<Vector>& x) const {
@@ -572,11 +580,10 @@ std::vector<float> ReferenceModel::logits(std::span<const TokenId> tokens) const
     for (double& value : x.back()) value *= embedding_scale_;
   }
   for (const Layer& layer : layers_) {
-    if (layer.mixer != nullptr) {
-      mix(layer, x);
-    } else {
-      attend(layer, x);
-    }
+    std::vector<Vector> mixed;
+    if (layer.mixer != nullptr) mixed = mix(layer, x);
+    if (layer.attends) attend(layer, x);
+    for (std::size_t i = 0; i < mixed.size(); ++i) add(x[i], mixed[i], residual_scale_);
     for (Vector& row : x) feed_forward(layer, row);
   }
   std::vector<float> logits;

@@ -57,7 +57,8 @@ class Mixer;
 struct Layer {
   std::vector<float> attn_norm, attn_post_norm;  ///< [hidden_dim]
   Linear q, k, v, attn_output;
-  std::shared_ptr<const Mixer> mixer{};          ///< In place of these; nullptr: none
+  std::shared_ptr<const Mixer> mixer{};          ///< Beside attention, or in place of it; nullptr: none
+  bool attends = true;
   bool has_gates = false;                        ///< q has for each head the query, then gates of what attention gives
   std::vector<float> q_norm, k_norm;             ///< [head_dim] for each head, or of all heads for all at once
   std::vector<float> sinks;                      ///< [n_heads], or empty
@@ -106,8 +107,8 @@ class ReferenceModel {
 
   /// Adds the output of attention to `x` [n_tokens][hidden_dim].
   void attend(const Layer& layer, std::vector<Vector>& x) const;
-  /// The same of a layer that has a mixer.
-  void mix(const Layer& layer, std::vector<Vector>& x) const;
+  /// The output of a layer's mixer.
+  [[nodiscard]] std::vector<Vector> mix(const Layer& layer, const std::vector<Vector>& x) const;
   /// Adds the output of the feed-forward network to `x` [hidden_dim].
   void feed_forward(const Layer& layer, Vector& x) const;
   [[nodiscard]] Vector gated_network(const Expert& network, const Vector& x) const;

@@ -166,7 +166,7 @@ TEST_F(Speculation, TextIsTheSameWithDraftsThatAreOftenWrong) {
 TEST(SpeculationWithRecurrentState, TextIsTheSame) {
   const test::TempDir dir;
   const auto engine = test::make_engine(test::table_names().back(), 2);
-  for (const char* architecture : {"lfm2", "qwen35"}) {
+  for (const char* architecture : {"lfm2", "qwen35", "mamba2"}) {
     const test::TinyModel tiny{.architecture = architecture, .n_layers = 3, .vocab_size = 512};
     const auto model = Model::load(*engine, dir.write("tiny.gguf", tiny.build().build()));
     ASSERT_TRUE(model) << model.error().message;

@@ -23,6 +23,8 @@ struct TinyModel {
   bool has_gate_and_up = false;  ///< Of experts, in one tensor.
   std::uint32_t query_rank = 24;  ///< With latent attention; 0: queries have none.
   bool is_older_form = false;     ///< As older files have latent attention and the delta rule.
+  /// Heads with a state: of values, and fewer of keys.
+  std::uint32_t n_state_heads = 4, n_state_keys = 2, state_key_dim = 9, state_value_dim = 35;
   bool has_bias = false, is_tied = false, has_rope_factors = false;
   unsigned seed = 1;
 
@@ -38,19 +40,22 @@ struct TinyModel {
       return std::find(names.begin(), names.end(), architecture) != names.end();
     };
     const bool is_qwen_next = is_one_of({"qwen35", "qwen35moe", "qwen3next"});
+    const bool is_lfm2 = is_one_of({"lfm2", "lfm2moe"});
     const auto is_recurrent = [&](std::uint32_t layer) {
-      return (architecture == "lfm2" && layer % 2 == 1) || (is_qwen_next && layer % 2 == 0);
+      return ((is_lfm2 || architecture == "granitehybrid") && layer % 2 == 1) || (is_qwen_next && layer % 2 == 0) ||
+             architecture == "mamba2";
     };
-    const std::uint32_t n_values = 4, n_keys = 2, key_width = 9, value_width = 35;  // of recurrent heads
-    if (is_qwen_next) {
-      file.add_u32(key("ssm.time_step_rank"), n_values).add_u32(key("ssm.group_count"), n_keys);
-      file.add_u32(key("ssm.state_size"), key_width).add_u32(key("ssm.inner_size"), n_values * value_width);
+    const bool has_state_space = is_one_of({"mamba2", "granitehybrid", "falcon-h1"});
+    if (is_qwen_next || has_state_space) {
+      file.add_u32(key("ssm.time_step_rank"), n_state_heads).add_u32(key("ssm.group_count"), n_state_keys);
+      file.add_u32(key("ssm.state_size"), state_key_dim).add_u32(key("ssm.inner_size"), n_state_heads * state_value_dim);
       file.add_u32(key("ssm.conv_kernel"), 4).add_u32(key("full_attention_interval"), 2);
     }
-    if (architecture == "lfm2") {
+    if (is_lfm2 || architecture == "granitehybrid") {
       std::vector<std::int32_t> of_layers;
       for (std::uint32_t i = 0; i < n_layers; ++i) of_layers.push_back(is_recurrent(i) ? 0 : static_cast<std::int32_t>(n_kv_heads));
-      file.add_i32s(key("attention.head_count_kv"), of_layers).add_u32(key("shortconv.l_cache"), 3);
+      file.add_i32s(key("attention.head_count_kv"), of_layers);
+      if (is_lfm2) file.add_u32(key("shortconv.l_cache"), 3);
     } else if (architecture == "deepseek2") {
       file.add_u32(key("attention.head_count_kv"), is_older_form ? n_heads : 1);
     } else {
@@ -65,17 +70,20 @@ struct TinyModel {
       if (!is_older_form) {
         file.add_u32(key("attention.key_length_mla"), key_dim).add_u32(key("attention.value_length_mla"), value_dim);
       }
-      file.add_u32(key("leading_dense_block_count"), 1).add_u32(key("expert_shared_count"), 2);
+      file.add_u32(key("expert_shared_count"), 2);
       file.add_f32(key("expert_weights_scale"), 2.5F);
     } else {
       file.add_u32(key("attention.key_length"), head_dim).add_u32(key("attention.value_length"), head_dim);
     }
-    file.add_u32(key("rope.dimension_count"), n_rot).add_u32(key("vocab_size"), vocab_size);
+    if (is_one_of({"deepseek2", "lfm2moe"})) file.add_u32(key("leading_dense_block_count"), 1);
+    if (architecture == "lfm2moe") file.add_u32(key("expert_gating_func"), 2);
+    if (architecture != "mamba2") file.add_u32(key("rope.dimension_count"), n_rot);
+    file.add_u32(key("vocab_size"), vocab_size);
     file.add_f32(key("attention.layer_norm_rms_epsilon"), 1e-5F);
     file.add_u32(key("attention.sliding_window"), 20);  // less than one block, and than texts of tests
 
-    const bool with_experts = has_experts || is_one_of({"qwen3moe", "granitemoe", "gpt-oss", "deepseek2", "qwen35moe", "qwen3next"});
-    const bool experts_share = is_one_of({"llama", "mistral3", "granitemoe"});
+    const bool with_experts = has_experts || is_one_of({"qwen3moe", "granitemoe", "gpt-oss", "deepseek2", "qwen35moe", "qwen3next", "lfm2moe"});
+    const bool experts_share = is_one_of({"llama", "mistral3", "granitemoe", "granitehybrid"});
     const std::uint32_t expert_dim = experts_share ? ffn_dim : expert_ffn_dim;
     const std::uint32_t shared_dim = architecture == "deepseek2" ? 2 * expert_dim : 24;
     if (with_experts) {
@@ -83,7 +91,7 @@ struct TinyModel {
       file.add_u32(key("expert_feed_forward_length"), expert_dim);
       file.add_u32(key("expert_shared_feed_forward_length"), shared_dim);
     }
-    if (is_one_of({"granite", "granitemoe"})) {
+    if (is_one_of({"granite", "granitemoe", "granitehybrid"})) {
       file.add_f32(key("embedding_scale"), 1.5F).add_f32(key("residual_scale"), 0.6F);
       file.add_f32(key("attention.scale"), 0.2F).add_f32(key("logit_scale"), 2.0F);
     }
@@ -129,7 +137,7 @@ struct TinyModel {
       const std::string p = "blk." + std::to_string(layer) + ".";
       add(p + "attn_norm.weight", hidden_dim, 1, 1.0F, 0.2F);
       if (is_recurrent(layer) && is_qwen_next) {
-        const std::uint64_t of_keys = n_keys * key_width, of_values = n_values * value_width;
+        const std::uint64_t of_keys = n_state_keys * state_key_dim, of_values = n_state_heads * state_value_dim;
         if (is_older_form) {
           matrix(p + "ssm_in", hidden_dim, 2 * of_keys + 2 * of_values);
         } else {
@@ -137,17 +145,17 @@ struct TinyModel {
           matrix(p + "attn_gate", hidden_dim, of_values);
         }
         if (architecture == "qwen3next") {
-          matrix(p + "ssm_ba", hidden_dim, 2 * n_values);
+          matrix(p + "ssm_ba", hidden_dim, 2 * n_state_heads);
         } else {
-          matrix(p + "ssm_beta", hidden_dim, n_values);
-          matrix(p + "ssm_alpha", hidden_dim, n_values);
+          matrix(p + "ssm_beta", hidden_dim, n_state_heads);
+          matrix(p + "ssm_alpha", hidden_dim, n_state_heads);
         }
         add(p + "ssm_conv1d.weight", 4, 2 * of_keys + of_values, 0.0F, 0.6F);
-        add(p + "ssm_dt.bias", n_values, 1, 0.0F, 0.5F);
-        add(p + "ssm_a", n_values, 1, -0.5F, 0.1F);
-        add(p + "ssm_norm.weight", value_width, 1, 1.0F, 0.2F);
+        add(p + "ssm_dt.bias", n_state_heads, 1, 0.0F, 0.5F);
+        add(p + "ssm_a", n_state_heads, 1, -0.5F, 0.1F);
+        add(p + "ssm_norm.weight", state_value_dim, 1, 1.0F, 0.2F);
         matrix(p + "ssm_out", of_values, hidden_dim);
-      } else if (is_recurrent(layer)) {
+      } else if (is_recurrent(layer) && is_lfm2) {
         matrix(p + "shortconv.in_proj", hidden_dim, 3 * hidden_dim);
         matrix(p + "shortconv.out_proj", hidden_dim, hidden_dim);
         add(p + "shortconv.conv.weight", 3, hidden_dim, 0.0F, 0.6F);
@@ -166,7 +174,7 @@ struct TinyModel {
           add_shape(p + "attn_v_b.weight", {rank, value_dim, n_heads}, 0.0F, 0.3F);
         }
         matrix(p + "attn_output", std::uint64_t{n_heads} * value_dim, hidden_dim);
-      } else {
+      } else if (!is_recurrent(layer)) {
         matrix(p + "attn_q", hidden_dim, is_qwen_next ? 2 * q_dim : q_dim);
         matrix(p + "attn_k", hidden_dim, kv_dim);
         matrix(p + "attn_v", hidden_dim, kv_dim);
@@ -174,16 +182,27 @@ struct TinyModel {
         add(p + "attn_q_norm.weight", norms_rows ? q_dim : head_dim, 1, 1.0F, 0.2F);
         add(p + "attn_k_norm.weight", norms_rows ? kv_dim : head_dim, 1, 1.0F, 0.2F);
       }
+      if (architecture == "falcon-h1" || (has_state_space && is_recurrent(layer))) {
+        const std::uint64_t of_keys = n_state_keys * state_key_dim, of_values = n_state_heads * state_value_dim;
+        matrix(p + "ssm_in", hidden_dim, 2 * of_values + 2 * of_keys + n_state_heads);
+        add(p + "ssm_conv1d.weight", 4, of_values + 2 * of_keys, 0.0F, 0.6F);
+        add(p + "ssm_conv1d.bias", of_values + 2 * of_keys, 1, 0.0F, 0.3F);
+        add(p + "ssm_dt.bias", n_state_heads, 1, 0.0F, 0.5F);
+        add(p + "ssm_a", 1, n_state_heads, -0.5F, 0.1F);
+        add(p + "ssm_d", 1, n_state_heads, 1.0F, 0.3F);
+        if (architecture != "falcon-h1" || !is_tied) add(p + "ssm_norm.weight", of_values / n_state_keys, n_state_keys, 1.0F, 0.2F);
+        matrix(p + "ssm_out", of_values, hidden_dim);
+      }
       add(p + "attn_sinks.weight", n_heads, 1, 0.0F, 1.0F);
       add(p + "post_attention_norm.weight", hidden_dim, 1, 1.0F, 0.2F);
-      add(p + "ffn_norm.weight", hidden_dim, 1, 1.0F, 0.2F);
+      add(p + (architecture == "falcon-h1" ? "ffn_norm" : "ffn_norm.weight"), hidden_dim, 1, 1.0F, 0.2F);
       add(p + "post_ffw_norm.weight", hidden_dim, 1, 1.0F, 0.2F);
       const auto network = [&](const std::string& suffix, std::uint32_t dim) {
         if (!has_gate_in_up) matrix(p + "ffn_gate" + suffix, hidden_dim, dim);
         matrix(p + "ffn_up" + suffix, hidden_dim, has_gate_in_up ? 2 * dim : dim);
         matrix(p + "ffn_down" + suffix, dim, hidden_dim);
       };
-      if (with_experts && (architecture != "deepseek2" || layer > 0)) {
+      if (with_experts && (!is_one_of({"deepseek2", "lfm2moe"}) || layer > 0)) {
         matrix(p + "ffn_gate_inp", hidden_dim, n_experts);
         add(p + "exp_probs_b.bias", n_experts, 1, 0.0F, 0.3F);
         if (has_gate_and_up) {
@@ -199,7 +218,7 @@ struct TinyModel {
         network("", ffn_dim);
       }
     }
-    add(architecture == "lfm2" ? "token_embd_norm.weight" : "output_norm.weight", hidden_dim, 1, 1.0F, 0.2F);
+    add(is_lfm2 ? "token_embd_norm.weight" : "output_norm.weight", hidden_dim, 1, 1.0F, 0.2F);
     if (!is_tied) matrix("output", hidden_dim, vocab_size);
     if (has_rope_factors) {
       for (const char* name : {"rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"}) {
