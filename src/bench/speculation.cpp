@@ -30,6 +30,7 @@ class ForcedDrafter final : public speculate::Drafter {
   [[nodiscard]] bool is_free() const noexcept override { return true; }
   Status append(std::span<const TokenId>) override { return {}; }
   void accept(TokenId) override { ++at_; }
+  void truncate(std::size_t) override {}  // the text only grows
 
   Result<std::span<const speculate::Draft>> propose(std::size_t n) override {
     drafts_.clear();

@@ -33,6 +33,12 @@ class RecentTokens {
     add(token.value);
   }
 
+  void clear() noexcept {
+    for (const std::int32_t id : distinct_) counts_[static_cast<std::size_t>(id)] = 0;
+    distinct_.clear();
+    n_pushed_ = 0;
+  }
+
   /// The ids in the window, each once, in no particular order.
   [[nodiscard]] std::span<const std::int32_t> distinct() const noexcept { return distinct_; }
   /// How often an id occurs in the window.

@@ -165,4 +165,6 @@ void Sampler::accept(TokenId token) {
   state_->recent.push(token);
 }
 
+void Sampler::forget() { state_->recent.clear(); }
+
 }  // namespace woolly::sample

@@ -29,6 +29,9 @@ class Sampler {
   /// Tells the penalties that `token` was added to the text (of the prompt too).
   void accept(TokenId token);
 
+  /// Tells the penalties that the text is empty again. The random numbers go on.
+  void forget();
+
  private:
   struct State;
   explicit Sampler(std::unique_ptr<State> state);

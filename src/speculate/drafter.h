@@ -45,6 +45,9 @@ class Drafter {
   /// The text grew by a generated token.
   virtual void accept(TokenId token) = 0;
 
+  /// The text ends after its first `n` tokens again.
+  virtual void truncate(std::size_t n) = 0;
+
   /// At most `n` drafts of what follows the text, in order; they live until the next call. All are ids of the text's
   /// vocabulary.
   virtual Result<std::span<const Draft>> propose(std::size_t n) = 0;

@@ -33,6 +33,16 @@ Status Generator::append(std::span<const TokenId> tokens) {
   return drafter_ == nullptr ? Status() : drafter_->append(tokens);
 }
 
+void Generator::rewind(std::span<const TokenId> text) {
+  leave_drafts();
+  if (text.size() < n_text_) last_.reset();
+  if (session_.n_tokens() > text.size()) session_.truncate(text.size());
+  n_text_ = text.size();
+  sampler_.forget();
+  for (const TokenId token : text) sampler_.accept(token);
+  if (drafter_ != nullptr) drafter_->truncate(text.size());
+}
+
 Result<TokenId> Generator::pick(std::size_t n_wanted) {
   if (last_) WOOLLY_CHECK(run_last_token(n_wanted));
   const std::span<const float> logits = logits_[n_right_];

@@ -45,6 +45,9 @@ class Generator {
   /// Adds `tokens` (at least one) to the text. kLimitExceeded where the context is full.
   Status append(std::span<const TokenId> tokens);
 
+  /// Goes back to `text`, which the text so far begins with; it is to be appended to before the next `pick`.
+  void rewind(std::span<const TokenId> text);
+
   /// Chooses the next token; the text does not have it yet. At most `n_wanted` tokens (at least one: this one) are still
   /// asked for: drafts are not made for more. kInvalidFile where the model gives no finite logit to choose.
   Result<TokenId> pick(std::size_t n_wanted = std::numeric_limits<std::size_t>::max());

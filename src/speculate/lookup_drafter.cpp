@@ -48,6 +48,14 @@ void LookupDrafter::accept(TokenId token) {
   text_.push_back(token);
 }
 
+/// Entries of n-grams that are no more may have taken the place of others: all are made again.
+void LookupDrafter::truncate(std::size_t n) {
+  const std::vector<TokenId> kept(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(n));
+  text_.clear();
+  for (auto& table : tables_) std::ranges::fill(table, 0);
+  for (const TokenId token : kept) accept(token);
+}
+
 Result<std::span<const Draft>> LookupDrafter::propose(std::size_t n) {
   drafts_.clear();
   const std::optional<Match> match = find();

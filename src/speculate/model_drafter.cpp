@@ -84,6 +84,8 @@ void ModelDrafter::accept(TokenId token) {
   text_.push_back(token);
 }
 
+void ModelDrafter::truncate(std::size_t n) { text_.resize(n); }
+
 /// Brings the session to the text, with the logits of its last token.
 Status ModelDrafter::catch_up() {
   // The logits are wanted too, so one token at least goes through the model.

@@ -29,6 +29,7 @@ class ModelDrafter final : public Drafter {
   [[nodiscard]] bool is_free() const noexcept override { return false; }
   Status append(std::span<const TokenId> tokens) override;
   void accept(TokenId token) override;
+  void truncate(std::size_t n) override;
   Result<std::span<const Draft>> propose(std::size_t n) override;
 
  private:

@@ -126,6 +126,23 @@ TEST(Sampler, Pick_PenaltiesForgetWhatLeavesTheWindow) {
   EXPECT_EQ(picks(options, {1.0F, 0.5F, -2.0F}, 6), (std::vector<std::int32_t>{0, 1, 0, 1, 0, 1}));
 }
 
+TEST(Sampler, Forget_BeginsAnEmptyText) {
+  SamplingOptions options = greedy();
+  options.frequency_penalty = 1.0F;
+  for (const std::int32_t last_n : {-1, 3}) {
+    options.repeat_last_n = last_n;
+    auto sampler = Sampler::create(options, 2);
+    ASSERT_TRUE(sampler);
+    const std::vector<float> logits = {1.0F, 0.5F};
+    for (const int n : {5, 1, 0, 5}) {
+      for (int i = 0; i < n; ++i) sampler->accept({0});
+      EXPECT_EQ(sampler->pick(logits).value, n == 0 ? 0 : 1);
+      sampler->forget();
+      EXPECT_EQ(sampler->pick(logits).value, 0);
+    }
+  }
+}
+
 TEST(Sampler, Pick_TopPLooksAtProbabilitiesBeforeTemperature) {
   SamplingOptions options = plain();
   // Softmax of {1, 0, 0}: 0.576, 0.212, 0.212, so 0.7 keeps two; at temperature 100 all three would be as likely.

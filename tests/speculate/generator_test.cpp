@@ -80,6 +80,7 @@ class GuessingDrafter final : public Drafter {
   [[nodiscard]] bool is_free() const noexcept override { return true; }
   Status append(std::span<const TokenId>) override { return {}; }
   void accept(TokenId) override { ++at_; }
+  void truncate(std::size_t) override {}  // the text only grows
   Result<std::span<const Draft>> propose(std::size_t n) override {
     drafts_.clear();
     for (std::size_t i = 0; i < n; ++i) {
@@ -236,6 +237,50 @@ TEST_F(Speculation, TextThatIsGivenLaterFollowsTheTextSoFar) {
     const auto next = generator.pick();
     ASSERT_TRUE(next);
     EXPECT_EQ(*next, greedy().pick(*logits));
+  }
+}
+
+TEST_F(Speculation, GoesOnFromABeginningOfTheText) {
+  // As in a chat whose template leaves out of an answer what is not to be remembered.
+  const SamplingOptions penalized{.temperature = 0, .repeat_penalty = 1.3F, .repeat_last_n = -1};
+  const std::vector<TokenId> first = plain_text(model_, penalized, 300, 40);
+  std::vector<TokenId> kept = ids(kPrompt);
+  kept.insert(kept.end(), first.begin(), first.begin() + 10);
+  std::vector<TokenId> whole = kept;
+  const std::vector<TokenId> more = ids({403, 407, 261});
+  whole.insert(whole.end(), more.begin(), more.end());
+  const auto draft_model = test::load(*engine_, "models/stories260K-Q4_0.gguf");
+  auto with_model = ModelDrafter::create(*model_, draft_model, {.n_ctx = 300});
+  ASSERT_TRUE(with_model);
+  LookupDrafter lookup(300);
+  for (Drafter* drafter : {static_cast<Drafter*>(nullptr), static_cast<Drafter*>(&lookup), static_cast<Drafter*>(with_model->get())}) {
+    const auto generate = [&](Generator& generator, std::size_t n) {
+      std::vector<TokenId> text;
+      while (text.size() < n) {
+        const auto token = generator.pick();
+        EXPECT_TRUE(token);
+        generator.accept(*token);
+        text.push_back(*token);
+      }
+      return text;
+    };
+    const auto make = [&](Session& session, Drafter* with) {
+      auto sampler = sample::Sampler::create(penalized, model_->vocab_size());
+      EXPECT_TRUE(sampler);
+      return Generator(session, std::move(*sampler), model_->vocab_size(), with, even_clock);
+    };
+    const auto session = test::make_session(model_, {.n_ctx = 300, .max_logit_rows = Generator::kLogitRows});
+    Generator generator = make(*session, drafter);
+    ASSERT_TRUE(generator.append(ids(kPrompt)));
+    EXPECT_EQ(generate(generator, 40), first);
+    generator.rewind(kept);
+    EXPECT_EQ(session->n_tokens(), kept.size());
+    ASSERT_TRUE(generator.append(more));
+
+    const auto other = test::make_session(model_, {.n_ctx = 300});
+    Generator plain = make(*other, nullptr);
+    ASSERT_TRUE(plain.append(whole));
+    EXPECT_EQ(generate(generator, 60), generate(plain, 60));
   }
 }
 
