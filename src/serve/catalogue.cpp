@@ -29,6 +29,7 @@ Result<std::shared_ptr<const Card>> read_card(const std::string& name, const std
   WOOLLY_TRY(card->tokenizer, text::load_tokenizer(metadata));
   WOOLLY_TRY(const auto template_text, metadata.find_string("tokenizer.chat_template"));
   card->template_text = template_text.value_or("");
+  card->chat_template = chat::Template::parse(card->template_text);
   card->n_choices = std::min<std::size_t>(spec.vocab_size, card->tokenizer->vocab_size());
   card->context_length = max_context == 0 ? spec.context_length : std::min<std::size_t>(spec.context_length, max_context);
   return std::shared_ptr<const Card>(std::move(card));

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "chat/template.h"
 #include "gguf/gguf.h"
 #include "store/store.h"
 #include "woolly/error.h"
@@ -25,6 +26,8 @@ struct Card {
   gguf::File file;             ///< Metadata and the table of tensors.
   std::unique_ptr<const Tokenizer> tokenizer;
   std::string template_text;   ///< `tokenizer.chat_template`; empty: none.
+  /// The same, parsed, or why it cannot be: such a model still continues texts.
+  Result<chat::Template> chat_template = Error{ErrorCode::kInternal, "no template was read"};
   std::size_t n_choices = 0;   ///< Tokens to choose from: some models have more logits than their vocabulary has tokens.
   std::size_t context_length = 0;  ///< Positions of a sequence: the model's, or fewer where the server was told so.
   std::uint64_t file_bytes = 0;

@@ -4,12 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
-#include <span>
 #include <string>
 #include <utility>
 
-#include "chat/template.h"
+#include "chat/prompt.h"
 
 namespace woolly::server {
 namespace {
@@ -17,20 +15,6 @@ namespace {
 constexpr std::string_view kLatest = ":latest";
 /// More than a context holds, and few enough to be copied.
 constexpr std::size_t kMaxMessages = 20'000;
-
-/// Tokens that generation can go on from.
-Result<std::vector<TokenId>> encode(const Tokenizer& tokenizer, std::span<const TextPart> parts) {
-  std::vector<TokenId> tokens = tokenizer.encode(parts, true);
-  // A text that begins with BOS has it twice now.
-  if (tokens.size() > 1 && tokens[0] == tokenizer.bos() && tokens[1] == tokens[0]) tokens.erase(tokens.begin());
-  // An EOS that the file asks for after a text would end what is to be continued.
-  if (!tokens.empty() && tokens.back() == tokenizer.eos() && tokenizer.model_name() != "bert") tokens.pop_back();
-  if (tokens.empty() && tokenizer.bos()) tokens.push_back(*tokenizer.bos());
-  if (tokens.empty()) {
-    return Error{ErrorCode::kInvalidArgument, "the prompt is empty, and the model has no BOS token to begin with"};
-  }
-  return tokens;
-}
 
 }  // namespace
 
@@ -42,37 +26,26 @@ Result<std::shared_ptr<const serve::Card>> find_model(serve::Catalogue& catalogu
 }
 
 Result<std::vector<chat::Span>> chat_spans(const serve::Card& card, const Conversation& conversation) {
-  const Tokenizer& tokenizer = *card.tokenizer;
-  WOOLLY_TRY(const chat::Template chat_template, chat::Template::parse(card.template_text));
-  const auto spelled = [&](std::optional<TokenId> token) {
-    return token ? std::string(tokenizer.piece(*token, true)) : std::string();
-  };
-  chat::Conversation given{.messages = conversation.messages,
-                           .extra = conversation.extra,
-                           .bos_token = spelled(tokenizer.bos()),
-                           .eos_token = spelled(tokenizer.eos()),
-                           .now = now_s()};
+  if (!card.chat_template) return card.chat_template.error();
+  chat::Conversation given{.messages = conversation.messages, .extra = conversation.extra, .now = now_s()};
   // The beginning of an answer follows what the template puts before one.
   std::string beginning;
   if (conversation.continues_last && !card.template_text.empty()) {
     beginning = get_string(given.messages.back(), "content");
     given.messages.erase(given.messages.size() - 1);
   }
-  WOOLLY_TRY(std::vector<chat::Span> spans, chat_template.render(given));
+  WOOLLY_TRY(std::vector<chat::Span> spans, chat::render(card.chat_template.value(), std::move(given), *card.tokenizer));
   if (!beginning.empty()) spans.push_back({std::move(beginning), true});
   return spans;
 }
 
 Result<std::vector<TokenId>> chat_tokens(const serve::Card& card, const Conversation& conversation) {
   WOOLLY_TRY(const std::vector<chat::Span> spans, chat_spans(card, conversation));
-  std::vector<TextPart> parts;
-  for (const chat::Span& span : spans) parts.push_back({span.text, !span.is_callers});
-  return encode(*card.tokenizer, parts);
+  return chat::encode(*card.tokenizer, spans);
 }
 
 Result<std::vector<TokenId>> raw_tokens(const serve::Card& card, std::string_view text) {
-  const TextPart all{text, true};
-  return encode(*card.tokenizer, {&all, 1});
+  return chat::encode(*card.tokenizer, text, true);
 }
 
 Result<std::vector<TokenId>> read_tokens(const Json& ids, std::string_view path, const Tokenizer& tokenizer) {
