@@ -17,6 +17,7 @@ using Action = std::function<Status()>;
 // Each declares the command's flags and examples on `app` and returns what carries it out. The lines under "Examples:"
 // are run by tests/cli.
 Action declare_run(CLI::App& app);
+Action declare_chat(CLI::App& app);
 Action declare_info(CLI::App& app);
 Action declare_plan(CLI::App& app);
 Action declare_tokenize(CLI::App& app);

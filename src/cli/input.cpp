@@ -79,6 +79,19 @@ Result<std::string> read_text_file(const std::string& path) {
   return text;
 }
 
+Result<std::optional<std::string>> read_line() {
+  std::string line;
+  int byte = 0;
+  while ((byte = std::getc(stdin)) != EOF && byte != '\n') {
+    if (line.size() == kMaxTextBytes) return too_long("a line of standard input", fmt::format("more than {}", kMaxTextBytes));
+    line += static_cast<char>(byte);
+  }
+  if (std::ferror(stdin) != 0) return Error{ErrorCode::kIo, fmt::format("standard input: {}", std::strerror(errno))};
+  if (byte == EOF && line.empty()) return std::optional<std::string>();
+  WOOLLY_CHECK(check_utf8(line, "a line of standard input"));
+  return std::optional(std::move(line));
+}
+
 std::vector<CLI::Option*> TextInput::declare(CLI::App& app) {
   CLI::Option* text = add_text(app, "-p", "TEXT", "The text", text_);
   CLI::Option* file = add_text(app, "-f", "FILE", "A file with the text, taken byte for byte", file_);

@@ -17,6 +17,9 @@ namespace woolly::cli {
 /// The bytes of a file, with the errors of TextInput::read.
 Result<std::string> read_text_file(const std::string& path);
 
+/// The next line of standard input, without its newline; none at its end. kInvalidArgument where it is not UTF-8.
+Result<std::optional<std::string>> read_line();
+
 /// Must stay where it is once its flags are declared.
 class TextInput {
  public:

@@ -32,6 +32,7 @@ struct Command {
 
 constexpr std::array kCommands = {
     Command{"run", "Continue a text", declare_run},
+    Command{"chat", "Talk with a model, line by line", declare_chat},
     Command{"serve", "Serve models to programs over HTTP", declare_serve},
     Command{"info", "Show what a model file holds", declare_info},
     Command{"plan", "Show the steps that a model is compiled to", declare_plan},

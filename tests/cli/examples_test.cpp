@@ -32,7 +32,7 @@ TEST_P(ExamplesTest, Help_ExamplesWork) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Commands, ExamplesTest,
-                         testing::Values("run", "info", "plan", "tokenize", "logits", "perplexity", "imatrix", "quantize", "bench"),
+                         testing::Values("run", "chat", "info", "plan", "tokenize", "logits", "perplexity", "imatrix", "quantize", "bench"),
                          [](const auto& command) { return std::string(command.param); });
 
 }  // namespace
