@@ -521,6 +521,7 @@ Value Machine::evaluate_binary(const Expr& expr, const ScopePtr& scope) {
     if (const Text* text = of.text()) {
       if (!text->empty() && static_cast<std::uint64_t>(n) > kMaxOutput / text->size()) fail("a repeated string is too long");
       Text out;
+      if (!text->empty()) step(static_cast<std::uint64_t>(n));
       touch(static_cast<std::size_t>(n) * text->size());
       for (std::int64_t i = 0; i < n && !text->empty(); ++i) out += *text;
       return out;
